@@ -1,0 +1,124 @@
+// agents/agent.h — One agent's pass: prompt laid out for prefix sharing, a bounded loop of model
+// turns and tool calls, and the typed result. An Agent keeps an append-only memory between passes.
+// Used by one strand. Knows no YAML, no engine, no topology.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agents/model.h"
+#include "engine/base/async/task.h"
+#include "engine/base/json.h"
+#include "tools/tool.h"
+
+namespace swarm::agents {
+
+struct AgentConfig {
+  std::string name;
+  std::string instructions;
+  std::vector<std::string> tools;      // names in the registry, in order
+  int32_t max_turns = 8;               // model turns in one pass
+  int32_t max_tool_calls = 16;         // tool calls in one turn
+  int32_t max_tokens = 1024;           // new tokens in one turn
+  int32_t memory_chars_max = 64 * 1024;
+  Sampling sampling;
+  std::optional<bool> thinking;
+};
+
+// Lines "[round] author: text"; append-only. Continuation lines of multi-line text are indented by
+// two spaces, so that routed text can never forge a line of its own. Trimming drops whole lines
+// (oldest rounds' routed lines with the lowest relevance first, own lines last) and reports each.
+class Memory {
+ public:
+  struct Line {
+    int32_t round = 0;
+    std::string author;                // "me" for own lines
+    std::string text;
+    double relevance = 1.0;
+  };
+  void append(Line line);              // empty text appends nothing
+  std::vector<Line> trim(size_t chars_max);  // returns what was dropped
+  const std::vector<Line>& lines() const { return lines_; }
+  std::string render() const;          // every line ends in '\n'
+
+ private:
+  std::vector<Line> lines_;
+};
+
+// The prompt of a worker: blocks in the order that shares the most prefix.
+//   system: {protocol}\nTask: {task}
+//   user:   Role: {name}. {instructions}\nMemory:\n{memory}Goal: {goal}
+struct PromptParts {
+  std::string protocol;
+  std::string task;
+  std::string name;
+  std::string instructions;
+  std::string memory;                  // rendered, "" or ending in '\n'
+  std::string goal;
+};
+std::vector<Message> worker_prompt(const PromptParts& parts);
+
+// What happened inside a pass, in order; the orchestrator writes it to the journal.
+struct PassEvent {
+  enum class Kind : uint8_t { model_call, model_reply, tool_call, tool_result } kind;
+  int32_t turn = 0;
+  std::string call_id;
+  std::string tool;
+  Json data;                           // request or result in short form
+};
+using PassObserver = std::function<void(const PassEvent&)>;
+
+struct PassInput {
+  std::vector<Message> messages;
+  std::optional<Json> output_schema;
+  Deadline deadline;
+  uint64_t seed = 0;
+  ContextHints hints;
+};
+
+struct PassResult {
+  std::string content;                 // final text
+  std::optional<Json> output;          // parsed, when a schema was given and the text is complete
+  FinishReason finish = FinishReason::stop;
+  int32_t turns = 0;
+  int32_t tool_calls = 0;
+  int32_t tool_errors = 0;
+  bool truncated = false;              // length or deadline ended it
+  Usage usage;
+};
+
+// Runs turns until the model answers without tool calls, or a limit ends it. Tool calls of one turn
+// run concurrently; results are appended in call order. observe may be empty.
+Async<PassResult> run_pass(Model& model, const tools::Registry& registry, const AgentConfig& config,
+                           PassInput input, PassObserver observe);
+
+// Wire contract of a DyTopo worker and of a manager (field order fixed).
+struct WorkerMessage {
+  std::string public_text, private_text, answer, query, key;
+};
+struct ManagerMessage {
+  std::string status;
+  bool is_complete = false;
+  std::string next_goal, answer_from;
+};
+// with_answer adds "answer" after "private". closed sets, when not empty, become enums.
+struct WorkerSchemaOptions {
+  bool with_answer = false;
+  std::vector<std::string> query_options, key_options;
+};
+Json worker_schema(const WorkerSchemaOptions& options);
+struct ManagerSchemaOptions {
+  std::vector<std::string> status_options, goal_options;
+  std::vector<std::string> members;    // answer_from: one of these or ""
+};
+Json manager_schema(const ManagerSchemaOptions& options);
+// Truncated or malformed text: what could be read, empty fields otherwise.
+WorkerMessage parse_worker(const PassResult& result);
+ManagerMessage parse_manager(const PassResult& result);
+
+}  // namespace swarm::agents

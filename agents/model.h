@@ -1,0 +1,103 @@
+// agents/model.h — How an agent sees a language model: messages in, one reply out.
+// Implementations: the engine of this process and an OpenAI-compatible endpoint
+// (orchestrator/models), and a script (agents/scripted_model.h). generate() is called on the run's
+// strand and may suspend; cancelling it stops the work in the middle of a decode.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/base/async/task.h"
+#include "engine/base/deadline.h"
+#include "engine/base/error.h"
+#include "engine/base/json.h"
+#include "tools/tool.h"
+
+namespace swarm::agents {
+
+struct ToolCall {
+  std::string id;                  // unique in the conversation, "call_1"
+  std::string name;
+  Json arguments;
+};
+
+enum class Role : uint8_t { system, user, assistant, tool };
+std::string_view to_string(Role role);
+
+struct Message {
+  Role role = Role::user;
+  std::string content;
+  std::string reasoning;           // assistant only
+  std::vector<ToolCall> tool_calls;  // assistant only
+  std::string tool_call_id;        // tool only: which call this answers
+};
+
+enum class ToolChoice : uint8_t { none, automatic, required };
+
+// Same meaning and ranges as the engine's sampling parameters; unset = the model's own default.
+struct Sampling {
+  std::optional<double> temperature, top_p, min_p;
+  std::optional<double> presence_penalty, frequency_penalty, repeat_penalty;
+  std::optional<int32_t> top_k;
+  std::optional<uint64_t> seed;
+};
+
+// What the orchestrator knows of the future of this context; ignored by remote models.
+struct ContextHints {
+  std::chrono::milliseconds keep_for{0};
+  int32_t priority = 0;
+  bool drop = false;
+};
+
+struct ModelRequest {
+  std::string label;               // who asks, for the journal and for scripts: "Solver"
+  std::vector<Message> messages;
+  std::vector<tools::ToolSpec> tools;
+  ToolChoice tool_choice = ToolChoice::automatic;
+  std::optional<Json> output_schema;  // the reply's content is JSON valid against it
+  Sampling sampling;
+  int32_t max_tokens = 1024;
+  std::optional<bool> thinking;
+  Deadline deadline;
+  ContextHints hints;
+  // Called with text as it arrives, on the run's strand; may be empty.
+  std::function<void(std::string_view)> on_text;
+};
+
+enum class FinishReason : uint8_t { stop, tool_calls, length, deadline };
+std::string_view to_string(FinishReason reason);
+
+struct Usage {
+  int32_t prompt_tokens = 0;
+  int32_t cached_tokens = 0;
+  int32_t computed_tokens = 0;
+  int32_t output_tokens = 0;
+  int32_t forced_tokens = 0;
+  std::chrono::nanoseconds queue{0}, prefill{0}, decode{0};
+  double batch_mean = 0;
+  Usage& operator+=(const Usage& other);
+};
+
+struct ModelReply {
+  std::string content;
+  std::string reasoning;
+  std::vector<ToolCall> tool_calls;  // ids filled in
+  std::vector<std::string> malformed_calls;
+  FinishReason finish = FinishReason::stop;
+  Usage usage;
+};
+
+class Model {
+ public:
+  virtual ~Model() = default;
+  // Throws ErrorException (environment, overloaded, invalid_input: prompt too long ...).
+  virtual Async<ModelReply> generate(ModelRequest request) = 0;
+  virtual std::string_view name() const = 0;
+};
+
+}  // namespace swarm::agents

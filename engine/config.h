@@ -1,0 +1,29 @@
+// engine/config.h — Plain data that configures one Engine; knows nothing of YAML or flags.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "engine/base/error.h"
+
+namespace swarm::engine {
+
+struct EngineConfig {
+  std::string model;                 // GGUF path or "synth:PRESET[:TYPE[:LAYERS]]"
+  std::string device = "auto";       // auto | cpu | cuda:N (cuda: a later build)
+  std::string isa = "auto";          // auto | reference | avx2 | avx512: forced for bisecting
+  std::string k_type = "f16";        // KV cache types, chosen separately: f32 | f16
+  std::string v_type = "f16";
+  int32_t page_tokens = 16;          // [1, 256]
+  uint64_t kv_bytes_max = 0;         // 0 = enough for max_resident contexts, at most 1 GiB
+  int32_t max_running = 16;          // sequences decoded together, [1, 4096]
+  int32_t max_resident = 64;         // contexts kept in KV, >= max_running
+  int32_t prefill_batch_tokens = 512;  // largest number of tokens in one step
+  int32_t queue_depth_max = 1024;    // waiting requests; more are refused as overloaded
+  int32_t context_max = 0;           // 0 = the model's own
+  int32_t threads = 0;               // 0 = one per core
+
+  Result<void> validate() const;     // names the field, the range and the value found
+};
+
+}  // namespace swarm::engine
