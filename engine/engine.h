@@ -1,6 +1,6 @@
 // engine/engine.h — Model in, tokens out. One Engine per device; it owns weights, KV and the batch.
-// Not thread-safe: exactly one thread calls submit, cancel, step. It is synchronous at heart, so that
-// tests and simulation drive it by hand; a thin thread wraps it in production (EngineThread).
+// Not thread-safe: exactly one thread calls submit, cancel, step. It is synchronous at heart, so
+// that tests and simulation drive it by hand; a thin thread wraps it in production (EngineThread).
 // submit() takes the whole prompt; the engine finds the cached prefix itself (radix tree over KV
 // pages, shared by live sequences; identical prefixes in flight are computed once).
 // Every accepted request ends with exactly one final Output that carries its report.
@@ -61,7 +61,7 @@ struct Report {
   std::chrono::nanoseconds decode{0};     // after it
   int32_t prompt_tokens = 0;              // submitted
   int32_t cached_tokens = 0;              // found in the cache or computed by a twin in flight
-  int32_t computed_tokens = 0;            // prompt tokens this request computed (again, if preempted)
+  int32_t computed_tokens = 0;            // prompt tokens it computed (again, if preempted)
   int32_t output_tokens = 0;
   int32_t forced_tokens = 0;              // of the output: appended by the grammar, not sampled
   int32_t preemptions = 0;

@@ -15,7 +15,8 @@ class Guard {
   bool operator()(int depth, Json::parse_event_t event, Json& parsed) {
     using Event = Json::parse_event_t;
     if (event == Event::object_start || event == Event::array_start) {
-      if (static_cast<size_t>(depth) >= depth_max_) fail("nesting deeper than " + std::to_string(depth_max_));
+      if (static_cast<size_t>(depth) >= depth_max_)
+        fail("nesting deeper than " + std::to_string(depth_max_));
       keys_.emplace_back();
     } else if (event == Event::object_end || event == Event::array_end) {
       keys_.pop_back();

@@ -1,6 +1,6 @@
-// engine/base/log.h — Structured events. One Log is built in main() and passed down; sinks render to
-// text (stderr) or JSON lines. Prompts, tool arguments and credentials are never logged at info or
-// above. Thread-safe: one line per event, never torn.
+// engine/base/log.h — Structured events. One Log is built in main() and passed down; it renders
+// to text or JSON lines (stderr in production). Prompts, tool arguments and credentials are never
+// logged at info or above. Thread-safe: one line per event, never torn.
 #pragma once
 
 #include <cstdint>

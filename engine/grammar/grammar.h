@@ -1,8 +1,8 @@
-// engine/grammar/grammar.h — Constrained decoding: JSON Schema and turn formats to a byte automaton,
-// the automaton to token masks, forced spans and shortest completions.
+// engine/grammar/grammar.h — Constrained decoding: JSON Schema and turn formats to a byte
+// automaton, the automaton to token masks, forced spans and shortest completions.
 // A Grammar is compiled once per specification and cached by the GrammarCompiler (thread-safe);
-// a Matcher is the state of one generation (cheap to copy; one thread at a time). Mask caches inside
-// a Grammar are filled lazily and guarded by its own mutex.
+// a Matcher is the state of one generation (cheap to copy; one thread at a time). Mask caches
+// inside a Grammar are filled lazily and guarded by its own mutex.
 // An unsupported JSON Schema keyword is an error that names it and its path; it is never ignored.
 #pragma once
 

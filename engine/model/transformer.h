@@ -1,9 +1,9 @@
 // engine/model/transformer.h — The forward pass over paged KV: tokens in, logits out.
 // Owns the weight views and the KV storage (page_count pages of page_tokens tokens for all layers);
-// who uses which page is decided above (kv, sched). One thread calls it at a time; inside it spreads
-// work over its own thread pool. Nothing is allocated in forward() after the first call of a size.
-// On the CPU the logits of a token are bit-identical whatever else is in the batch, however a prompt
-// is cut into chunks, and whatever the page size.
+// who uses which page is decided above (kv, sched). One thread calls it at a time; inside it
+// spreads work over its own threads. Nothing is allocated in forward() once a size was seen.
+// On the CPU the logits of a token are bit-identical whatever else is in the batch, however a
+// prompt is cut into chunks, and whatever the page size.
 #pragma once
 
 #include <cstdint>
@@ -36,8 +36,8 @@ struct TransformerOptions {
 enum class LogitsWanted : uint8_t { none, last, all };
 
 // Consecutive tokens of one sequence. pages covers positions [0, position + tokens.size()):
-// token t lives in pages[t / page_tokens], slot t % page_tokens. Pages below `position` hold K and V
-// computed by earlier calls; forward() writes those of its own tokens.
+// token t lives in pages[t / page_tokens], slot t % page_tokens. Pages below `position` hold K and
+// V computed by earlier calls; forward() writes those of its own tokens.
 struct SequenceChunk {
   std::span<const TokenId> tokens;
   int32_t position = 0;

@@ -79,7 +79,8 @@ std::string snapshot_difference(const std::string& golden_name, const std::strin
     if (!more_want && !more_got) return "they differ only in the last line end";
     if (more_want != more_got || want_line != got_line)
       return path.string() + ":" + std::to_string(line) + ": want \"" +
-             (more_want ? want_line : "<end>") + "\", got \"" + (more_got ? got_line : "<end>") + "\"";
+             (more_want ? want_line : "<end>") + "\", got \"" + (more_got ? got_line : "<end>") +
+             "\"";
   }
 }
 

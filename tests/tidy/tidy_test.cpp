@@ -1,0 +1,75 @@
+// The tree obeys the house rules, and each rule notices a planted violation.
+#include <doctest/doctest.h>
+
+#include <filesystem>
+#include <set>
+
+#include "tests/support/support.h"
+#include "tests/tidy/tidy.h"
+
+using namespace swarm;
+namespace fs = std::filesystem;
+
+namespace {
+
+std::map<std::string, std::string> sources() {
+  std::map<std::string, std::string> files;
+  static const std::set<std::string> kSuffixes{".h", ".cpp", ".cu", ".cuh"};
+  for (const char* folder :
+       {"engine", "tools", "mcp", "agents", "orchestrator", "examples", "tests"})
+    for (const auto& entry : fs::recursive_directory_iterator(folder))
+      if (entry.is_regular_file() && kSuffixes.contains(entry.path().extension().string()))
+        files[entry.path().generic_string()] = test::read_file(entry.path());
+  return files;
+}
+
+bool reports(const std::string& path, const std::string& text, const std::string& part) {
+  for (const tidy::Finding& finding : tidy::check_file(path, text))
+    if (finding.message.find(part) != std::string::npos) return true;
+  return false;
+}
+
+}  // namespace
+
+TEST_CASE("tidy: the whole tree follows the house rules") {
+  const auto files = sources();
+  REQUIRE(files.size() > 20);
+  std::string report;
+  for (const auto& [path, text] : files)
+    for (const tidy::Finding& finding : tidy::check_file(path, text))
+      report += finding.to_text() + "\n";
+  for (const tidy::Finding& finding : tidy::check_unused_headers(files))
+    report += finding.to_text() + "\n";
+  CHECK_MESSAGE(report.empty(), report);
+}
+
+TEST_CASE("tidy: no file names a path of a developer's machine") {
+  for (const auto& [path, text] : sources())
+    if (path.find("tests/tidy/") != 0)
+      CHECK_MESSAGE(text.find("/work/") == std::string::npos, path);
+}
+
+TEST_CASE("tidy: each rule reports a planted violation") {
+  const std::string head = "// engine/x/a.h — Planted.\n#pragma once\n";
+  CHECK(reports("engine/x/a.h", head + "#include \"agents/agent.h\"\n", "include arrow"));
+  CHECK(reports("engine/x/a.h", head + "#include \"engine/base/async/task.h\"\n", "base/async"));
+  CHECK(reports("agents/a.cpp", "#include \"tools/registry.h\"\n", "include arrow"));
+  CHECK(reports("engine/x/a.cpp", "#include <nlohmann/json.hpp>\n", "nlohmann"));
+  CHECK(reports("agents/a.cpp", "#include <yaml-cpp/yaml.h>\n", "YAML"));
+  CHECK(reports("engine/x/a.h", "int a;\n", "contract"));
+  CHECK(reports("engine/x/a.h", "// engine/x/a.h — Planted.\n", "#pragma once"));
+  CHECK(reports("engine/x/a.cpp", std::string(501, '\n'), "lines"));
+  CHECK(reports("engine/x/a.cpp", std::string(101, 'x') + "\n", "columns"));
+  CHECK(reports("engine/x/a.cpp", "int* p = new int;\n", "no bare new"));
+  CHECK(reports("mcp/a.cpp", "co_spawn(e, f(), net::detached);\n", "nothing is detached"));
+  CHECK(reports("tools/a.cpp", "std::this_thread::sleep_for(x);\n", "not for time"));
+  CHECK(reports("tools/a.cpp", "// TODO later\n", "issue"));
+  CHECK(reports("engine/x/a.cpp", "int f(int a) {\n" + std::string(75, '\n') + "}\n", "f has"));
+  CHECK(reports("tools/a.cpp", "x = std::regex(\"a\");\n", "linear"));
+}
+
+TEST_CASE("tidy: comments and strings are not code") {
+  CHECK_FALSE(reports("tools/a.cpp", "// calls new Foo\nauto s = \"new Foo\";\n", "no bare new"));
+  CHECK_FALSE(reports("tools/a.cpp", "auto s = R\"(new Foo \" )\";\nint x = 1'000;\n", "no bare"));
+  CHECK(tidy::strip("a /* b\nc */ d") == "a     \n     d");
+}
