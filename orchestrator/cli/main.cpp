@@ -1,0 +1,12 @@
+// The program. Streams and signals are the process's; everything else is built in run_program().
+#include <csignal>
+#include <iostream>
+
+#include "orchestrator/cli/commands.h"
+
+int main(int argc, char** argv) {
+  // A peer that closes its pipe is an error code of the write, never the end of the process.
+  std::signal(SIGPIPE, SIG_IGN);
+  std::ios::sync_with_stdio(false);
+  return swarm::cli::run_program(argc, argv, std::cin, std::cout, std::cerr);
+}
