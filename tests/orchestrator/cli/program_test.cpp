@@ -20,7 +20,8 @@ Ran run(std::vector<const char*> arguments) {
   arguments.insert(arguments.begin(), "swarm");
   std::istringstream in;
   std::ostringstream out, err;
-  const int code = cli::run_program(static_cast<int>(arguments.size()), arguments.data(), in, out, err);
+  const int count = static_cast<int>(arguments.size());
+  const int code = cli::run_program(count, arguments.data(), in, out, err);
   return {code, out.str(), err.str()};
 }
 
@@ -57,11 +58,55 @@ TEST_CASE("cli: read_text names the file it cannot read") {
   std::istringstream in("from stdin");
   CHECK(cli::read_text("-", in).value() == "from stdin");
   const Result<std::string> missing = cli::read_text("/nonexistent/x", in);
-  REQUIRE(!missing);
+  REQUIRE(missing.has_error());
   CHECK(missing.error().kind == ErrorKind::environment);
   CHECK(missing.error().message.find("/nonexistent/x") != std::string::npos);
-  CHECK(!cli::read_text("/", in));
+  CHECK(cli::read_text("/", in).has_error());
   const test::TempDir dir;
   test::write_file(dir.path() / "empty", "");
   CHECK(cli::read_text((dir.path() / "empty").string(), in).value().empty());
+}
+
+TEST_CASE("cli: topology prints edges, order and incoming of a score file") {
+  const test::TempDir dir;
+  const std::string file = (dir.path() / "scores.json").string();
+  test::write_file(file, R"({"agents":["Developer","Researcher","Tester","Designer"],"scores":
+    [[null,0.52,0.10,0.60],[0.12,1,0.05,0.30],[0.77,0.22,1,0.18],[0.08,0.35,0.02,null]]})");
+  const Ran json = run({"topology", file.c_str(), "--tau", "0.3", "--k-in", "3", "--json"});
+  CHECK(json.code == 0);
+  CHECK(json.out ==
+        R"({"edges":[{"from":3,"to":0,"score":0.6},{"from":1,"to":0,"score":0.52},)"
+        R"({"from":0,"to":2,"score":0.77},{"from":1,"to":3,"score":0.35}],"order":[1,3,0,2],)"
+        R"("incoming":{"0":[3,1],"2":[0],"3":[1]}})"
+        "\n");
+  const Ran text = run({"topology", file.c_str(), "--tau", "0.3", "--k-in", "1"});
+  CHECK(text.out.find("Researcher -> Developer  0.52  (cut by k-in)") != std::string::npos);
+}
+
+TEST_CASE("cli: topology refuses scores that are no square of numbers, with exit code 2") {
+  const test::TempDir dir;
+  const std::string file = (dir.path() / "scores.json").string();
+  for (const char* bad :
+       {"[]", "{", R"({"scores": []})", R"({"scores": [[1,2]]})", R"({"scores": [[1,"x"],[0,1]]})",
+        R"({"scores": [[1]], "agents": []})", R"({"scores": [[1]], "agents": [1]})"}) {
+    CAPTURE(bad);
+    test::write_file(file, bad);
+    const Ran ran = run({"topology", file.c_str(), "--tau", "0.3", "--k-in", "3"});
+    CHECK(ran.code == 2);
+    CHECK(ran.out.empty());
+    CHECK(ran.err.find("scores.json") != std::string::npos);
+  }
+  CHECK(run({"topology", "/nonexistent.json", "--tau", "0.3", "--k-in", "3"}).code == 3);
+  CHECK(run({"topology", file.c_str(), "--tau", "0.3", "--k-in", "0"}).code == 2);
+}
+
+TEST_CASE("cli: embed prints unit vectors and cosines; a text without words has no cosine") {
+  const Ran ran = run({"embed", "--json", "b a", "A", ""});
+  CHECK(ran.code == 0);
+  CHECK(ran.out ==
+        R"({"model":"lexical","dimension":2,"vectors":[[0.7071067811865475,0.7071067811865475],)"
+        R"([1.0,0.0],[0.0,0.0]],"cosine":[[1.0,0.7071067811865475,null],)"
+        R"([0.7071067811865475,1.0,null],[null,null,null]]})"
+        "\n");
+  CHECK(run({"embed", "--model", "minilm", "x"}).code == 2);
 }
