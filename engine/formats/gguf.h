@@ -86,9 +86,14 @@ class GgufBuilder {
   void add_tensor(std::string name, std::vector<uint64_t> dims, TensorType type,
                   std::vector<std::byte> data);
   Result<void> write(const std::filesystem::path& path) const;   // atomic: temporary, then rename
+  // Moves everything into a GgufFile that owns its data; the builder is empty afterwards.
   Result<std::shared_ptr<const GgufFile>> finish(std::string name);
 
  private:
+  // Everything before the tensor data, padded; refuses what the reader would refuse.
+  Result<std::vector<std::byte>> header() const;
+  uint64_t alignment() const;
+
   struct Pending {
     std::string name;
     std::vector<uint64_t> dims;

@@ -1,0 +1,326 @@
+// Encoding of Q4_K, Q5_K, Q6_K and Q8_K: least-squares searches over candidate scales, our own
+// design; any result decodes correctly, quality is tested as RMSE against the reference quantizers.
+// Order of work for one block of 256: fit every sub-block alone in f32; quantize the fitted scales
+// to the block's integers; choose codes again for the scales that are really stored; improve the
+// f16 factors by least squares over all codes; keep the best state seen.
+#include <algorithm>
+#include <cmath>
+
+#include "engine/formats/block_codec.h"
+
+namespace swarm::engine::formats {
+namespace {
+
+constexpr int kRefinements = 3;   // rounds of "new factors, new codes"; later ones gain nothing
+constexpr float kF16Max = 65504.0f;
+
+float to_f16_and_back(float x) { return f16_to_f32(f32_to_f16(std::clamp(x, -kF16Max, kF16Max))); }
+
+int round_to(float x, int low, int high) {
+  // clamp first: the cast of a float outside int is undefined
+  return static_cast<int>(
+      std::nearbyint(std::clamp(x, static_cast<float>(low), static_cast<float>(high))));
+}
+
+// ---- Q4_K and Q5_K: w = d * sc * q - dmin * mn, sub-blocks of 32, q in 0..levels - 1 ----
+
+struct AffineFit {
+  float scale = 0.0f;   // >= 0
+  float min = 0.0f;     // >= 0, subtracted
+};
+
+// Best scale and min for given codes: the 2 x 2 normal equations, with min held at >= 0.
+AffineFit solve_affine(const float* x, const float* q) {
+  float sum_x = 0, sum_q = 0, sum_qq = 0, sum_xq = 0;
+  for (int l = 0; l < 32; ++l) {
+    sum_x += x[l];
+    sum_q += q[l];
+    sum_qq += q[l] * q[l];
+    sum_xq += x[l] * q[l];
+  }
+  const float determinant = 32.0f * sum_qq - sum_q * sum_q;
+  if (determinant > 0.0f) {
+    const AffineFit fit{.scale = (32.0f * sum_xq - sum_x * sum_q) / determinant,
+                        .min = (sum_q * sum_xq - sum_x * sum_qq) / determinant};
+    if (fit.min >= 0.0f && fit.scale >= 0.0f) return fit;
+  }
+  return {.scale = sum_qq > 0.0f ? std::max(sum_xq / sum_qq, 0.0f) : 0.0f, .min = 0.0f};
+}
+
+// Chooses codes for fixed scale and min; returns the squared error.
+float choose_affine_codes(const float* x, AffineFit fit, int levels, float* q) {
+  const float inverse = fit.scale > 0.0f ? 1.0f / fit.scale : 0.0f;
+  const float top = static_cast<float>(levels - 1);
+  float error = 0.0f;
+  for (int l = 0; l < 32; ++l) {
+    const float code = std::nearbyint(std::clamp((x[l] + fit.min) * inverse, 0.0f, top));
+    const float difference = fit.scale * code - fit.min - x[l];
+    q[l] = code;
+    error += difference * difference;
+  }
+  return error;
+}
+
+AffineFit fit_affine(const float* x, int levels) {
+  const float low = std::min(*std::min_element(x, x + 32), 0.0f);
+  const float high = *std::max_element(x, x + 32);
+  AffineFit best{.scale = 0.0f, .min = -low};
+  if (high - low < 1e-30f) return best;
+  float q[32];
+  float best_error = choose_affine_codes(x, best, levels, q);
+  // Grids a little coarser and finer than the one that just covers the range.
+  for (int step = -12; step <= 10; ++step) {
+    const float steps = static_cast<float>(levels - 1) + 0.1f * static_cast<float>(step);
+    AffineFit fit{.scale = (high - low) / steps, .min = -low};
+    choose_affine_codes(x, fit, levels, q);
+    fit = solve_affine(x, q);
+    const float error = choose_affine_codes(x, fit, levels, q);
+    if (error < best_error) best = fit, best_error = error;
+  }
+  return best;
+}
+
+struct AffineBlock {
+  float d = 0.0f, dmin = 0.0f;       // values an f16 can hold
+  int scales[8] = {}, mins[8] = {};  // 0..63
+  float q[256] = {};
+  float error = 0.0f;
+};
+
+// For the stored factors: the best pair of neighbouring integers and codes of every sub-block.
+void choose_sub_blocks(const float* x, const AffineFit* wanted, int levels, AffineBlock& block) {
+  block.error = 0.0f;
+  for (int j = 0; j < 8; ++j) {
+    const float scale = block.d > 0.0f ? wanted[j].scale / block.d : 0.0f;
+    const float min = block.dmin > 0.0f ? wanted[j].min / block.dmin : 0.0f;
+    const int scale_0 = round_to(scale, 0, 63), min_0 = round_to(min, 0, 63);
+    float best = INFINITY;
+    for (int sc = std::max(scale_0 - 1, 0); sc <= std::min(scale_0 + 1, 63); ++sc) {
+      for (int mn = std::max(min_0 - 1, 0); mn <= std::min(min_0 + 1, 63); ++mn) {
+        const AffineFit fit{.scale = block.d * static_cast<float>(sc),
+                            .min = block.dmin * static_cast<float>(mn)};
+        float q[32];
+        const float error = choose_affine_codes(x + 32 * j, fit, levels, q);
+        if (!(error < best)) continue;
+        best = error;
+        block.scales[j] = sc;
+        block.mins[j] = mn;
+        std::copy_n(q, 32, block.q + 32 * j);
+      }
+    }
+    block.error += best;
+  }
+}
+
+// New d and dmin for all codes of the block: least squares over x = d * (sc q) - dmin * mn.
+void solve_factors(const float* x, AffineBlock& block) {
+  double aa = 0, ab = 0, bb = 0, xa = 0, xb = 0;
+  for (int i = 0; i < 256; ++i) {
+    const double a = static_cast<double>(block.scales[i / 32]) * block.q[i];
+    const double b = -static_cast<double>(block.mins[i / 32]);
+    aa += a * a;
+    ab += a * b;
+    bb += b * b;
+    xa += a * x[i];
+    xb += b * x[i];
+  }
+  const double determinant = aa * bb - ab * ab;
+  if (determinant > 1e-9 * aa * bb) {
+    const double d = (xa * bb - xb * ab) / determinant, dmin = (xb * aa - xa * ab) / determinant;
+    if (d >= 0.0 && dmin >= 0.0) {
+      block.d = to_f16_and_back(static_cast<float>(d));
+      block.dmin = to_f16_and_back(static_cast<float>(dmin));
+    }
+  } else if (bb == 0.0 && aa > 0.0 && xa > 0.0) {
+    block.d = to_f16_and_back(static_cast<float>(xa / aa));
+  }
+}
+
+AffineBlock encode_affine_block(const float* x, int levels) {
+  AffineFit fits[8];
+  float scale_max = 0.0f, min_max = 0.0f;
+  for (int j = 0; j < 8; ++j) {
+    fits[j] = fit_affine(x + 32 * j, levels);
+    scale_max = std::max(scale_max, fits[j].scale);
+    min_max = std::max(min_max, fits[j].min);
+  }
+  AffineBlock block;
+  block.d = to_f16_and_back(scale_max / 63.0f);
+  block.dmin = to_f16_and_back(min_max / 63.0f);
+  choose_sub_blocks(x, fits, levels, block);
+  AffineBlock best = block;
+  for (int round = 0; round < kRefinements; ++round) {
+    solve_factors(x, block);
+    choose_sub_blocks(x, fits, levels, block);
+    if (!(block.error < best.error)) break;
+    best = block;
+  }
+  return best;
+}
+
+void store_scale_min(const AffineBlock& block, uint8_t* scales) {
+  std::fill_n(scales, 12, uint8_t{0});
+  for (int j = 0; j < 8; ++j) {
+    const int sc = block.scales[j], mn = block.mins[j];
+    if (j < 4) {
+      scales[j] = static_cast<uint8_t>(scales[j] | sc);
+      scales[j + 4] = static_cast<uint8_t>(scales[j + 4] | mn);
+    } else {
+      scales[j + 4] = static_cast<uint8_t>((sc & 15) | ((mn & 15) << 4));
+      scales[j - 4] = static_cast<uint8_t>(scales[j - 4] | ((sc >> 4) << 6));
+      scales[j] = static_cast<uint8_t>(scales[j] | ((mn >> 4) << 6));
+    }
+  }
+}
+
+// Q4_K: d | dmin | scales[12] | qs[128]; Q5_K has qh[32] before qs.
+template <bool kFiveBits>
+void encode_q45_k(const float* x, uint8_t* b) {
+  const AffineBlock block = encode_affine_block(x, kFiveBits ? 32 : 16);
+  store(b, f32_to_f16(block.d));
+  store(b + 2, f32_to_f16(block.dmin));
+  store_scale_min(block, b + 4);
+  uint8_t* qs = b + (kFiveBits ? 48 : 16);
+  std::fill_n(b + 16, kFiveBits ? 160 : 128, uint8_t{0});
+  for (int i = 0; i < 256; ++i) {
+    const int j = i / 32, l = i % 32, q = static_cast<int>(block.q[i]);
+    uint8_t& byte = qs[32 * (j / 2) + l];
+    byte = static_cast<uint8_t>(byte | ((q & 15) << (4 * (j % 2))));
+    if constexpr (kFiveBits) b[16 + l] = static_cast<uint8_t>(b[16 + l] | ((q >> 4) << j));
+  }
+}
+
+// ---- Q6_K: w = d * sc * q, sub-blocks of 16, q in -32..31, sc signed 8 bits ----
+
+float choose_signed_codes(const float* x, float scale, float* q) {
+  const float inverse = scale != 0.0f ? 1.0f / scale : 0.0f;
+  const bool usable = std::isfinite(inverse);
+  float error = 0.0f;
+  for (int l = 0; l < 16; ++l) {
+    q[l] = usable ? std::nearbyint(std::clamp(x[l] * inverse, -32.0f, 31.0f)) : 0.0f;
+    const float difference = scale * q[l] - x[l];
+    error += difference * difference;
+  }
+  return error;
+}
+
+float fit_signed(const float* x) {
+  float extreme = 0.0f;
+  for (int l = 0; l < 16; ++l)
+    if (std::abs(x[l]) > std::abs(extreme)) extreme = x[l];
+  if (std::abs(extreme) < 1e-30f) return 0.0f;
+  float best = 0.0f, best_error = INFINITY, q[16];
+  for (int step = -12; step <= 12; ++step) {
+    // The negative side has one level more, so the extreme goes there.
+    float scale = -extreme / (32.0f + 0.1f * static_cast<float>(step));
+    choose_signed_codes(x, scale, q);
+    float xq = 0.0f, qq = 0.0f;
+    for (int l = 0; l < 16; ++l) xq += x[l] * q[l], qq += q[l] * q[l];
+    if (qq > 0.0f) scale = xq / qq;
+    const float error = choose_signed_codes(x, scale, q);
+    if (error < best_error) best = scale, best_error = error;
+  }
+  return best;
+}
+
+struct SignedBlock {
+  float d = 0.0f;
+  int scales[16] = {};
+  float q[256] = {};
+  float error = 0.0f;
+};
+
+void choose_sub_blocks(const float* x, const float* wanted, SignedBlock& block) {
+  block.error = 0.0f;
+  for (int k = 0; k < 16; ++k) {
+    const float scale = block.d != 0.0f ? wanted[k] / block.d : 0.0f;
+    const int scale_0 = round_to(scale, -128, 127);
+    float best = INFINITY;
+    for (int sc = std::max(scale_0 - 1, -128); sc <= std::min(scale_0 + 1, 127); ++sc) {
+      float q[16];
+      const float error = choose_signed_codes(x + 16 * k, block.d * static_cast<float>(sc), q);
+      if (!(error < best)) continue;
+      best = error;
+      block.scales[k] = sc;
+      std::copy_n(q, 16, block.q + 16 * k);
+    }
+    block.error += best;
+  }
+}
+
+SignedBlock encode_signed_block(const float* x) {
+  float fits[16], extreme = 0.0f;
+  for (int k = 0; k < 16; ++k) {
+    fits[k] = fit_signed(x + 16 * k);
+    if (std::abs(fits[k]) > std::abs(extreme)) extreme = fits[k];
+  }
+  SignedBlock block;
+  block.d = to_f16_and_back(extreme / -128.0f);
+  choose_sub_blocks(x, fits, block);
+  SignedBlock best = block;
+  for (int round = 0; round < kRefinements; ++round) {
+    double xa = 0.0, aa = 0.0;
+    for (int i = 0; i < 256; ++i) {
+      const double a = static_cast<double>(block.scales[i / 16]) * block.q[i];
+      xa += a * x[i];
+      aa += a * a;
+    }
+    if (aa == 0.0) break;
+    block.d = to_f16_and_back(static_cast<float>(xa / aa));
+    choose_sub_blocks(x, fits, block);
+    if (!(block.error < best.error)) break;
+    best = block;
+  }
+  return best;
+}
+
+// ql[128] | qh[64] | scales[16] | d
+void encode_q6_k(const float* x, uint8_t* b) {
+  const SignedBlock block = encode_signed_block(x);
+  std::fill_n(b, 192, uint8_t{0});
+  for (int k = 0; k < 16; ++k) b[192 + k] = static_cast<uint8_t>(block.scales[k]);
+  store(b + 208, f32_to_f16(block.d));
+  for (int i = 0; i < 256; ++i) {
+    const int n = i / 128, g = (i % 128) / 32, l = i % 32;
+    const int q = static_cast<int>(block.q[i]) + 32;
+    uint8_t& low = b[64 * n + 32 * (g & 1) + l];
+    uint8_t& high = b[128 + 32 * n + l];
+    low = static_cast<uint8_t>(low | ((q & 15) << (g < 2 ? 0 : 4)));
+    high = static_cast<uint8_t>(high | ((q >> 4) << (2 * g)));
+  }
+}
+
+// ---- Q8_K (activations): d (f32) | qs[256] | bsums[16], bit for bit as the reference ----
+
+void encode_q8_k(const float* x, uint8_t* b) {
+  float extreme = 0.0f;
+  for (int i = 0; i < 256; ++i)
+    if (std::abs(x[i]) > std::abs(extreme)) extreme = x[i];
+  const float inverse = -127.0f / extreme;
+  std::fill_n(b, 292, uint8_t{0});
+  if (extreme == 0.0f || !std::isfinite(inverse)) return;
+  store(b, 1.0f / inverse);
+  for (int k = 0; k < 16; ++k) {
+    int16_t sum = 0;
+    for (int i = 16 * k; i < 16 * k + 16; ++i) {
+      const int code = std::min(127, static_cast<int>(std::nearbyint(inverse * x[i])));
+      b[4 + i] = static_cast<uint8_t>(code);
+      sum = static_cast<int16_t>(sum + code);
+    }
+    store(b + 260 + 2 * k, sum);
+  }
+}
+
+}  // namespace
+
+EncodeBlock k_encoder(TensorType type) {
+  switch (type) {
+    case TensorType::q4_k: return encode_q45_k<false>;
+    case TensorType::q5_k: return encode_q45_k<true>;
+    case TensorType::q6_k: return encode_q6_k;
+    case TensorType::q8_k: return encode_q8_k;
+    default: return nullptr;
+  }
+}
+
+}  // namespace swarm::engine::formats

@@ -1,0 +1,226 @@
+// GgufBuilder: the writing half of gguf.h. What it produces passes the reader's own checks.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <set>
+#include <system_error>
+#include <utility>
+
+#include "engine/formats/gguf.h"
+#include "engine/formats/gguf_parse.h"
+
+namespace swarm::engine::formats {
+namespace {
+
+constexpr uint32_t kVersion = 3;
+
+class Bytes {
+ public:
+  template <class T>
+  void number(T value) {
+    const auto* from = reinterpret_cast<const std::byte*>(&value);
+    bytes_.insert(bytes_.end(), from, from + sizeof value);
+  }
+  void text(std::string_view text) {
+    number<uint64_t>(text.size());
+    const auto* from = reinterpret_cast<const std::byte*>(text.data());
+    bytes_.insert(bytes_.end(), from, from + text.size());
+  }
+  void pad(uint64_t alignment) { bytes_.resize(align_up(bytes_.size(), alignment)); }
+  const std::vector<std::byte>& get() const { return bytes_; }
+
+ private:
+  std::vector<std::byte> bytes_;
+};
+
+// The payload only: the type was written before it.
+void put_payload(Bytes& out, const GgufValue& value) {
+  if (const auto* text = std::get_if<std::string>(&value)) return out.text(*text);
+  if (const auto* flag = std::get_if<bool>(&value)) return out.number<uint8_t>(*flag ? 1 : 0);
+  if (const auto* array = std::get_if<std::shared_ptr<GgufArray>>(&value)) {
+    out.number<uint32_t>((*array)->element_type);
+    out.number<uint64_t>((*array)->values.size());
+    for (const GgufValue& element : (*array)->values) put_payload(out, element);
+    return;
+  }
+  std::visit(
+      [&](const auto& number) {
+        using T = std::decay_t<decltype(number)>;
+        if constexpr (std::is_arithmetic_v<T> && !std::is_same_v<T, bool>) out.number<T>(number);
+      },
+      value);
+}
+
+Result<void> check_array(const std::string& key, const GgufArray& array, int depth) {
+  if (depth > kArrayDepthMax)
+    return invalid_input("metadata key " + in_quotes(key) + ": arrays are nested too deep");
+  for (const GgufValue& value : array.values) {
+    if (static_cast<uint32_t>(value_type_of(value)) != array.element_type)
+      return invalid_input("metadata key " + in_quotes(key) +
+                           ": expected array elements of one type");
+    if (const auto* inner = std::get_if<std::shared_ptr<GgufArray>>(&value))
+      SWARM_TRY_VOID(check_array(key, **inner, depth + 1));
+  }
+  return {};
+}
+
+// A file that exists under its final name only when it is complete.
+class NewFile {
+ public:
+  explicit NewFile(std::filesystem::path path)
+      : path_(std::move(path)),
+        temporary_(path_.string() + ".tmp-" + std::to_string(::getpid())),
+        fd_(::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644)),
+        error_(fd_ < 0 ? errno : 0) {}
+  ~NewFile() {
+    if (fd_ >= 0) ::close(fd_);
+    if (fd_ >= 0 && !committed_) ::unlink(temporary_.c_str());
+  }
+  NewFile(const NewFile&) = delete;
+  NewFile& operator=(const NewFile&) = delete;
+
+  void put(std::span<const std::byte> bytes) {
+    while (!bytes.empty() && error_ == 0) {
+      const ssize_t written = ::write(fd_, bytes.data(), bytes.size());
+      if (written < 0 && errno == EINTR) continue;
+      if (written < 0) {
+        error_ = errno;
+        return;
+      }
+      bytes = bytes.subspan(static_cast<size_t>(written));
+    }
+  }
+
+  Result<void> commit() {
+    if (error_ == 0 && ::fsync(fd_) != 0) error_ = errno;
+    if (error_ == 0 && ::rename(temporary_.c_str(), path_.c_str()) != 0) error_ = errno;
+    if (error_ != 0)
+      return environment_error(path_.string() + ": cannot write: " +
+                               std::system_category().message(error_));
+    committed_ = true;
+    return {};
+  }
+
+ private:
+  std::filesystem::path path_;
+  std::string temporary_;
+  int fd_;
+  int error_;
+  bool committed_ = false;
+};
+
+}  // namespace
+
+void GgufBuilder::set(std::string key, GgufValue value) {
+  const auto found = std::ranges::find(metadata_, key, &std::pair<std::string, GgufValue>::first);
+  if (found != metadata_.end()) {
+    found->second = std::move(value);
+  } else {
+    metadata_.emplace_back(std::move(key), std::move(value));
+  }
+}
+
+void GgufBuilder::set_strings(std::string key, std::vector<std::string> values) {
+  auto array = std::make_shared<GgufArray>();
+  array->element_type = static_cast<uint32_t>(ValueType::string);
+  array->values.reserve(values.size());
+  for (std::string& value : values) array->values.emplace_back(std::move(value));
+  set(std::move(key), std::move(array));
+}
+
+void GgufBuilder::set_integers(std::string key, const std::vector<int32_t>& values) {
+  auto array = std::make_shared<GgufArray>();
+  array->element_type = static_cast<uint32_t>(ValueType::i32);
+  array->values.assign(values.begin(), values.end());
+  set(std::move(key), std::move(array));
+}
+
+void GgufBuilder::add_tensor(std::string name, std::vector<uint64_t> dims, TensorType type,
+                             std::vector<std::byte> data) {
+  tensors_.push_back({std::move(name), std::move(dims), type, std::move(data)});
+}
+
+Result<std::vector<std::byte>> GgufBuilder::header() const {
+  Bytes out;
+  out.number<uint32_t>(0x46554747u);  // "GGUF"
+  out.number(kVersion);
+  out.number<uint64_t>(tensors_.size());
+  out.number<uint64_t>(metadata_.size());
+  std::map<std::string, GgufValue, std::less<>> sorted;
+  for (const auto& [key, value] : metadata_) {
+    SWARM_TRY_VOID(check_key(key));
+    if (const auto* array = std::get_if<std::shared_ptr<GgufArray>>(&value))
+      SWARM_TRY_VOID(check_array(key, **array, 1));
+    sorted.emplace(key, value);
+    out.text(key);
+    out.number(static_cast<uint32_t>(value_type_of(value)));
+    put_payload(out, value);
+  }
+  SWARM_TRY(const uint64_t alignment, alignment_of(sorted));
+  uint64_t offset = 0;
+  std::set<std::string_view> names;
+  for (const Pending& tensor : tensors_) {
+    SWARM_TRY_VOID(check_tensor_name(tensor.name));
+    if (!names.insert(tensor.name).second)
+      return invalid_input("tensor " + in_quotes(tensor.name) + " was added twice");
+    const auto type_id = static_cast<uint32_t>(tensor.type);
+    SWARM_TRY(const uint64_t bytes, tensor_data_bytes(tensor.name, tensor.dims, type_id));
+    if (bytes != tensor.data.size())
+      return invalid_input("tensor " + in_quotes(tensor.name) + ": expected " +
+                           std::to_string(bytes) + " bytes of data, found " +
+                           std::to_string(tensor.data.size()));
+    out.text(tensor.name);
+    out.number(static_cast<uint32_t>(tensor.dims.size()));
+    for (const uint64_t dim : tensor.dims) out.number(dim);
+    out.number(type_id);
+    out.number(offset);
+    offset += align_up(bytes, alignment);
+  }
+  out.pad(alignment);
+  return out.get();
+}
+
+uint64_t GgufBuilder::alignment() const {
+  for (const auto& [key, value] : metadata_)
+    if (key == "general.alignment") return std::get<uint32_t>(value);  // header() has checked it
+  return kAlignmentDefault;
+}
+
+Result<void> GgufBuilder::write(const std::filesystem::path& path) const {
+  SWARM_TRY(const auto head, header());
+  const std::vector<std::byte> zeros(alignment());
+  NewFile file(path);
+  file.put(head);
+  for (const Pending& tensor : tensors_) {
+    file.put(tensor.data);
+    const uint64_t padded = align_up(tensor.data.size(), zeros.size());
+    file.put(std::span(zeros).first(padded - tensor.data.size()));
+  }
+  return file.commit();
+}
+
+Result<std::shared_ptr<const GgufFile>> GgufBuilder::finish(std::string name) {
+  SWARM_TRY(const auto head, header());
+  const uint64_t align = alignment();
+  struct Constructible : GgufFile {};
+  auto file = std::make_shared<Constructible>();
+  file->name_ = std::move(name);
+  file->file_bytes_ = head.size();
+  for (auto& [key, value] : metadata_) file->metadata_.emplace(key, std::move(value));
+  for (Pending& tensor : tensors_) {
+    // One buffer per tensor: a large model is never held twice.
+    auto data = std::make_shared<const std::vector<std::byte>>(std::move(tensor.data));
+    file->file_bytes_ += align_up(data->size(), align);
+    file->tensor_index_.emplace(tensor.name, file->tensors_.size());
+    file->tensors_.push_back(
+        {std::move(tensor.name), std::move(tensor.dims), tensor.type, std::span(*data)});
+    file->storage_.push_back(std::move(data));
+  }
+  metadata_.clear();
+  tensors_.clear();
+  return std::shared_ptr<const GgufFile>(std::move(file));
+}
+
+}  // namespace swarm::engine::formats
