@@ -49,7 +49,7 @@ constexpr std::array kBlockTypes = {
     BlockType{bf16, "BF16", 1, 2, kYes, kYes},
     BlockType{tq1_0, "TQ1_0", 256, 54, kYes, kNo},
     BlockType{tq2_0, "TQ2_0", 256, 66, kYes, kNo},
-    BlockType{mxfp4, "MXFP4", 32, 17, kYes, kNo},
+    BlockType{mxfp4, "MXFP4", 32, 17, kYes, kYes},
     BlockType{nvfp4, "NVFP4", 64, 36, kYes, kNo},
     BlockType{q1_0, "Q1_0", 128, 18, kYes, kNo},
     BlockType{q2_0, "Q2_0", 64, 18, kYes, kNo},

@@ -68,10 +68,10 @@ void decode_mxfp4(const uint8_t* b, float* out) {
   for (int i = 0; i < 32; ++i) out[i] = scale * kE2m1[nibble(b + 1, i)];
 }
 
-// Unsigned E4M3, bias 7; codes 0 and 0x7f read as 0.
+// Unsigned E4M3, bias 7: the top bit carries nothing; codes 0 and 0x7f read as 0.
 float ue4m3(uint8_t code) {
   if (code == 0 || code == 0x7f) return 0.0f;
-  const int exponent = code >> 3, mantissa = code & 7;
+  const int exponent = (code >> 3) & 15, mantissa = code & 7;
   if (exponent == 0) return std::ldexp(static_cast<float>(mantissa), -9);
   return std::ldexp(static_cast<float>(8 + mantissa), exponent - 10);
 }
