@@ -62,7 +62,8 @@ Result<uint64_t> integer_value(const Metadata& metadata, std::string_view key) {
           }
           return static_cast<uint64_t>(value);
         } else {
-          return environment_error("metadata key " + in_quotes(key) + ": expected an integer, found " +
+          return environment_error("metadata key " + in_quotes(key) +
+                                   ": expected an integer, found " +
                                    std::string(value_type_name(value_type_of(found->second))));
         }
       },

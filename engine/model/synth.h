@@ -1,0 +1,39 @@
+// engine/model/synth.h — Models with random weights, made in memory: named shapes for tests and
+// benchmarks that need no download. The same spec gives the same bytes on every platform.
+// Weights are bell-shaped with standard deviation 1/sqrt(row length), so activations stay of order
+// one through all layers and logits spread by about 3. Pure functions, thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/base/error.h"
+#include "engine/formats/gguf.h"
+
+namespace swarm::engine::model {
+
+struct SynthSpec {
+  std::string preset = {};   // see synth_presets()
+  std::string type = {};     // a tensor type or the mix Q4_K_M or Q5_K_M; "" = the preset's own
+  int32_t layers = 0;        // 0 = as many as the preset has
+  uint64_t seed = 0;
+};
+
+std::vector<std::string> synth_presets();
+
+// Everything the file will hold, before it is written.
+Result<formats::GgufBuilder> build_synthetic(const SynthSpec& spec);
+Result<std::shared_ptr<const formats::GgufFile>> make_synthetic(const SynthSpec& spec);
+
+// "synth:qwen3moe-tiny:F32:2": the source that names this model.
+std::string synth_source(const SynthSpec& spec);
+
+// The tensor type that a mix gives one matrix, or the type itself for a pure one. Rules of
+// reference/engine.md section 6.2: part is "attn_v", "ffn_down", "output" or anything else.
+Result<formats::TensorType> type_in_mix(std::string_view mix, std::string_view part, int32_t layer,
+                                        int32_t layers);
+
+}  // namespace swarm::engine::model
