@@ -1,0 +1,76 @@
+#include <algorithm>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "engine/kernels/cpu/cpu_kernels.h"
+#include "engine/kernels/kernels.h"
+#include "engine/kernels/reference/reference.h"
+
+namespace swarm::engine::kernels {
+namespace {
+
+std::string join(std::span<const std::string_view> names) {
+  std::string text;
+  for (const std::string_view name : names) {
+    if (!text.empty()) text += ", ";
+    text += name;
+  }
+  return text;
+}
+
+// Null where this build or this machine does not have it.
+const IsaTable* runnable_table(std::string_view isa) {
+#if defined(__x86_64__)
+  if (isa == "avx512" && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+      __builtin_cpu_supports("avx512vnni")) {
+    return avx512_table();
+  }
+  if (isa == "avx2" && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+      __builtin_cpu_supports("f16c")) {
+    return avx2_table();
+  }
+#endif
+  return nullptr;
+}
+
+}  // namespace
+
+std::span<const std::string_view> available_isas() {
+  static const std::vector<std::string_view> isas = [] {
+    std::vector<std::string_view> found;
+    for (const std::string_view isa : {"avx512", "avx2"}) {
+      if (runnable_table(isa)) found.push_back(isa);
+    }
+    found.push_back("reference");
+    return found;
+  }();
+  return isas;
+}
+
+Result<std::unique_ptr<Kernels>> open_kernels(std::string_view isa, int32_t threads) {
+  if (isa == "auto") isa = available_isas().front();
+  if (isa == "reference") return make_reference_kernels();
+  if (const IsaTable* table = runnable_table(isa)) {
+    if (threads == 0) threads = static_cast<int32_t>(std::thread::hardware_concurrency());
+    return make_cpu_kernels(*table, std::max(1, threads));
+  }
+  return invalid_input("isa: expected auto or one of " + join(available_isas()) +
+                       " on this machine, found \"" + std::string(isa) + "\"");
+}
+
+Result<void> check_weight_type(formats::TensorType type, std::string_view tensor_name) {
+  const formats::BlockType* found = formats::find_block_type(type);
+  if (found && found->decodable) return {};
+  std::string have;
+  for (const formats::BlockType& known : formats::block_types()) {
+    if (known.decodable) have += (have.empty() ? "" : ", ") + std::string(known.name);
+  }
+  return unsupported(std::string(tensor_name) + ": weight type " +
+                     (found ? std::string(found->name)
+                            : std::to_string(static_cast<uint32_t>(type))) +
+                     " cannot be decoded; this build has " + have);
+}
+
+}  // namespace swarm::engine::kernels
