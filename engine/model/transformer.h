@@ -13,6 +13,7 @@
 
 #include "engine/base/error.h"
 #include "engine/formats/gguf.h"
+#include "engine/kernels/kv_type.h"
 #include "engine/model/model_config.h"
 
 namespace swarm::engine {
@@ -21,7 +22,7 @@ using TokenId = int32_t;
 
 namespace swarm::engine::model {
 
-enum class KvType : uint8_t { f32, f16 };   // K and V choose separately
+using kernels::KvType;   // f32 or f16; K and V choose separately
 
 struct TransformerOptions {
   KvType k_type = KvType::f16;

@@ -1,0 +1,77 @@
+#include "engine/model/kv_storage.h"
+
+#include <sys/mman.h>
+
+#include <cstring>
+#include <utility>
+
+#include "engine/base/check.h"
+#include "engine/base/units.h"
+
+namespace swarm::engine::model {
+
+void KvUnmap::operator()(std::byte* data) const noexcept { munmap(data, bytes); }
+
+namespace {
+
+Result<KvStore> map_store(const ModelConfig& config, const TransformerOptions& options,
+                          KvType type) {
+  KvStore store;
+  store.page_bytes = static_cast<size_t>(options.page_tokens) *
+                     static_cast<size_t>(config.kv_heads) * static_cast<size_t>(config.head_dim) *
+                     kernels::kv_element_bytes(type);
+  const auto layer_bytes = checked_mul(store.page_bytes, static_cast<uint64_t>(options.page_count));
+  const auto bytes = checked_mul(layer_bytes.value_or(UINT64_MAX),
+                                 static_cast<uint64_t>(config.layers));
+  if (!layer_bytes || !bytes) {
+    return invalid_input("kv cache: page_count " + std::to_string(options.page_count) +
+                         " does not fit into memory");
+  }
+  store.layer_bytes = *layer_bytes;
+  store.bytes = *bytes;
+  // Fresh anonymous pages are zero and are only backed once written.
+  void* data = mmap(nullptr, store.bytes, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (data == MAP_FAILED) {
+    return environment_error("kv cache: cannot map " + format_bytes(store.bytes) + ": " +
+                             std::strerror(errno));
+  }
+  store.data = {static_cast<std::byte*>(data), KvUnmap{store.bytes}};
+  return store;
+}
+
+}  // namespace
+
+Result<KvStorage> KvStorage::make(const ModelConfig& config, const TransformerOptions& options) {
+  KvStorage kv;
+  SWARM_TRY(kv.k_, map_store(config, options, options.k_type));
+  SWARM_TRY(kv.v_, map_store(config, options, options.v_type));
+  kv.shape_ = {.k_type = options.k_type, .v_type = options.v_type,
+               .page_tokens = options.page_tokens, .kv_heads = config.kv_heads,
+               .head_dim = config.head_dim};
+  kv.layers_ = config.layers;
+  kv.page_count_ = options.page_count;
+  return kv;
+}
+
+kernels::KvLayer KvStorage::layer(int32_t index) const {
+  kernels::KvLayer layer = shape_;
+  layer.k = k_.data.get() + static_cast<size_t>(index) * k_.layer_bytes;
+  layer.v = v_.data.get() + static_cast<size_t>(index) * v_.layer_bytes;
+  return layer;
+}
+
+void KvStorage::copy_page(int32_t from, int32_t to) {
+  SWARM_CHECK(from >= 0 && from < page_count_, from, page_count_);
+  SWARM_CHECK(to >= 0 && to < page_count_, to, page_count_);
+  SWARM_CHECK(from != to, from);
+  for (const KvStore* store : {&k_, &v_}) {
+    for (int32_t i = 0; i < layers_; ++i) {
+      std::byte* base = store->data.get() + static_cast<size_t>(i) * store->layer_bytes;
+      std::memcpy(base + static_cast<size_t>(to) * store->page_bytes,
+                  base + static_cast<size_t>(from) * store->page_bytes, store->page_bytes);
+    }
+  }
+}
+
+}  // namespace swarm::engine::model
