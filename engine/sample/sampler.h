@@ -42,6 +42,13 @@ struct Sampled {
   std::vector<TokenLogprob> top;           // params.logprobs entries, best first
 };
 
+// True if a logit is NaN or +inf: such a row must not be sampled (the engine ends the request with
+// Finish::failed and says so).
+bool has_nan(std::span<const float> logits);
+
+// Precision: weights in double. top-k keeps exactly k tokens, top-p the shortest sorted run that
+// reaches p, min-p what has at least min_p times the best probability. If every allowed logit is
+// -inf, all allowed tokens are equal.
 class Sampler {
  public:
   explicit Sampler(const SamplingParams& params);
@@ -54,6 +61,11 @@ class Sampler {
   Sampled sample(std::span<const float> logits, std::span<const uint32_t> mask);
 
  private:
+  float penalised(TokenId token, float logit) const;
+  void collect(std::span<const float> logits, std::span<const uint32_t> mask);
+  void keep_top_p(double largest, double total);
+  TokenId draw();
+
   SamplingParams params_;
   Rng rng_;
   std::unordered_map<TokenId, int32_t> output_counts_;
