@@ -18,7 +18,9 @@ struct EngineConfig {
   uint64_t kv_bytes_max = 0;         // 0 = enough for max_resident contexts, at most 1 GiB
   int32_t max_running = 16;          // sequences decoded together, [1, 4096]
   int32_t max_resident = 64;         // contexts kept in KV, >= max_running
-  int32_t prefill_batch_tokens = 512;  // largest number of tokens in one step
+  // Tokens in one step: every running sequence gets its next one, prompts fill up the rest (at
+  // least one, so a step has at most max(prefill_batch_tokens, max_running + 1)).
+  int32_t prefill_batch_tokens = 512;
   int32_t queue_depth_max = 1024;    // waiting requests; more are refused as overloaded
   int32_t context_max = 0;           // 0 = the model's own
   int32_t threads = 0;               // 0 = one per core

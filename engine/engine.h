@@ -39,15 +39,15 @@ struct KvHints {
 };
 
 struct Request {
-  std::vector<TokenId> prompt;            // non-empty, prompt + 1 <= context
-  SamplingParams sampling;
-  std::shared_ptr<const grammar::Grammar> grammar;  // null = free text
-  std::vector<TokenId> stop_tokens;       // end the request; the stop token is not reported
+  std::vector<TokenId> prompt = {};       // non-empty, prompt + 1 <= context
+  SamplingParams sampling = {};
+  std::shared_ptr<const grammar::Grammar> grammar = nullptr;  // null = free text
+  std::vector<TokenId> stop_tokens = {};  // end the request; the stop token is not reported
   int32_t max_tokens = 256;               // new tokens at most, >= 1
   int32_t think_tokens_max = -1;          // reasoning budget; -1 = none
   int32_t priority = 0;                   // higher first; equal: arrival order
-  Deadline deadline;                      // passing it ends the request with Finish::deadline
-  KvHints hints;
+  Deadline deadline = {};                 // passing it ends the request with Finish::deadline
+  KvHints hints = {};
   bool prefill_only = false;              // prefetch: fill the cache, produce nothing
 };
 
@@ -71,11 +71,11 @@ struct Report {
 
 // One new token, or the end. Valid until the next step().
 struct Output {
-  RequestId id;
+  RequestId id = {};
   TokenId token = -1;                     // -1 in a final output without a token
   float logprob = 0;
   bool forced = false;
-  std::vector<TokenLogprob> top;
+  std::vector<TokenLogprob> top = {};
   Finish finish = Finish::none;           // != none exactly once per request
   Report report = {};                     // filled when finish != none
   std::string error = {};                 // why, when finish == failed

@@ -1,8 +1,8 @@
 // engine/kv/page_table.h — The KV view of one live context: which page holds which of its tokens,
 // and which of these pages the prefix cache knows. Holds one reference of every page it lists.
 // Token t lies in pages()[t / page_tokens], slot t % page_tokens. Pages shared with others are full
-// and never written; a page that is shared only in part is copied first (PageCopy, to be carried out
-// before the next forward pass, in order).
+// and never written; a page that is shared only in part is copied first (PageCopy, to be carried
+// out before the next forward pass, in order).
 // The caller passes the token list each time; the table does not keep a second copy.
 // Not thread-safe (engine thread).
 #pragma once

@@ -245,6 +245,14 @@ void Scheduler::finish(SequenceId id, TimePoint now) {
   sequences_.erase(id);
 }
 
+void Scheduler::discard(SequenceId id, TimePoint now) {
+  Sequence& sequence = find(id);
+  sequence.spec.keep_for = {};
+  sequence.spec.pin_tokens = 0;
+  sequence.spec.drop = true;
+  finish(id, now);
+}
+
 void Scheduler::share(SequenceId id) {
   Sequence& sequence = find(id);
   if (sequence.resident()) sequence.table.share_tail(sequence.tokens(), sequence.computed);

@@ -1,5 +1,5 @@
-// engine/sched/scheduler.h — Which tokens of which sequence are computed in the next step, and whose
-// pages make room. A pure state machine: no model, no clock (now is passed in), no threads; the same
+// engine/sched/scheduler.h — Which tokens of which sequence are computed in the next step, and
+// whose pages make room. A pure state machine: no model, no clock (now is passed in), no threads; the same
 // calls give the same plans.
 //
 // Order. One order rules everything: higher level first, then earlier arrival. level = priority + 1
@@ -8,7 +8,7 @@
 // Step. 1. Every decoding sequence, at most max_running in order, gets its next token. 2. Waiting
 // sequences are admitted in order while they fit (max_resident; pages of all their tokens and one
 // spare). The first that does not fit stops admission: nobody overtakes it. One whose next page is
-// being computed by a twin waits for the twin without stopping others, and lends the twin its level.
+// being computed by a twin waits for it without stopping others, and lends the twin its level.
 // 3. Prompts are computed in order, in chunks, with what decoding leaves of prefill_batch_tokens
 // (at least one token), so a step has at most max(prefill_batch_tokens, max_running + 1) tokens.
 // Preemption. When a decoding sequence needs a page and nothing is evictable, the last of the order
@@ -59,6 +59,8 @@ class Scheduler {
   void append(SequenceId id, TokenId token);          // room is the caller's duty (new_tokens_max)
   // Gives all pages back, to the cache or to the pool.
   void finish(SequenceId id, TimePoint now);
+  // The same, but what it computed is not to be trusted: nothing unshared stays in the cache.
+  void discard(SequenceId id, TimePoint now);
   // Lets a later sequence with the same tokens share everything computed so far.
   void share(SequenceId id);
   std::vector<SequenceId> expired(TimePoint now) const;

@@ -20,10 +20,10 @@ enum class Phase : uint8_t { waiting, prefilling, decoding };
 
 // What the caller says about a new context.
 struct NewSequence {
-  std::vector<TokenId> tokens;            // the prompt; non-empty
+  std::vector<TokenId> tokens = {};       // the prompt; non-empty
   int32_t new_tokens_max = 1;             // appended at most; 0 = only fill the cache
   int32_t priority = 0;
-  Deadline deadline;
+  Deadline deadline = {};
   std::chrono::milliseconds keep_for{0};
   int32_t pin_tokens = 0;
   bool drop = false;
