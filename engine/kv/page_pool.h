@@ -1,7 +1,7 @@
 // engine/kv/page_pool.h — Who owns which KV page: a bounded pool of reference-counted page numbers.
 // Knows nothing of contents; the Transformer stores K and V of page p at place p. A page is free
-// when its count is zero; double release and use of a free page are bugs (SWARM_CHECK). The same history
-// hands out the same pages. Not thread-safe (engine thread).
+// when its count is zero; double release and use of a free page are bugs (SWARM_CHECK). The same
+// history hands out the same pages. Not thread-safe (engine thread).
 #pragma once
 
 #include <cstdint>

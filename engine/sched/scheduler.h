@@ -1,6 +1,6 @@
 // engine/sched/scheduler.h — Which tokens of which sequence are computed in the next step, and
-// whose pages make room. A pure state machine: no model, no clock (now is passed in), no threads; the same
-// calls give the same plans.
+// whose pages make room. A pure state machine: no model, no clock (now is passed in), no threads;
+// the same calls give the same plans.
 //
 // Order. One order rules everything: higher level first, then earlier arrival. level = priority + 1
 // for every kAgingSteps steps spent waiting, so nobody waits for ever behind a stream of more

@@ -14,7 +14,17 @@
 
 namespace swarm::test {
 
-using namespace swarm::engine;
+namespace sched = engine::sched;
+using engine::Constraint;
+using engine::EngineStats;
+using engine::Finish;
+using engine::Output;
+using engine::Report;
+using engine::Request;
+using engine::RequestId;
+using engine::StepLoop;
+using engine::ThinkMarkers;
+using engine::TokenId;
 using Tokens = std::vector<TokenId>;
 
 inline constexpr int32_t kVocab = 48;
