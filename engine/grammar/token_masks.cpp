@@ -1,0 +1,300 @@
+#include "engine/grammar/token_masks.h"
+
+#include <algorithm>
+#include <bit>
+
+#include "engine/base/check.h"
+#include "engine/base/rng.h"
+
+namespace swarm::engine::grammar {
+namespace {
+
+constexpr size_t kCacheBytes = size_t{16} << 20;
+constexpr size_t kConfigsMax = 20'000;
+constexpr StepMode kRelative{.depth_max = INT32_MAX / 2, .relative = true};
+
+uint64_t hash_threads(const Threads& threads, bool key_done) {
+  uint64_t hash = key_done ? 1 : 2;
+  for (const Thread& thread : threads) {
+    hash = mix_seed(hash, static_cast<uint64_t>(thread.state));
+    hash = mix_seed(hash, thread.stack ? thread.stack->hash : 0);
+  }
+  return hash;
+}
+
+bool same_threads(const Threads& a, const Threads& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const Thread& x, const Thread& y) {
+    return x.state == y.state && same_stack(x.stack, y.stack);
+  });
+}
+
+}  // namespace
+
+LocalAutomaton::LocalAutomaton(const Rtn& rtn) : rtn_(rtn), simple_(rtn.state_count()) {
+  for (size_t s = 0; s < simple_.size(); ++s) {
+    simple_[s] = rtn.calls_of(static_cast<StateId>(s)).empty();
+  }
+}
+
+LocalAutomaton::Config& LocalAutomaton::at(int32_t config) {
+  const bool base = static_cast<size_t>(config) < simple_.size();
+  Config& found =
+      base ? bases_[config] : configs_[static_cast<size_t>(config) - simple_.size()];
+  if (base && found.threads.empty()) found.threads.push_back({config, nullptr});
+  if (!found.closed) {
+    found.closed = true;
+    found.closure = close_over(rtn_, found.threads, kRelative);
+    found.next.assign(rtn_.class_count, kUnknown);
+  }
+  return found;
+}
+
+int32_t LocalAutomaton::intern(Threads threads, bool key_done) {
+  if (threads.empty() && !key_done) return kDead;
+  if (threads.size() == 1 && threads[0].stack == nullptr && !key_done) return threads[0].state;
+  const uint64_t hash = hash_threads(threads, key_done);
+  const auto [first, last] = ids_.equal_range(hash);
+  for (auto it = first; it != last; ++it) {
+    const Config& known = configs_[static_cast<size_t>(it->second) - simple_.size()];
+    if (known.key_done == key_done && same_threads(known.threads, threads)) return it->second;
+  }
+  const auto id = static_cast<int32_t>(simple_.size() + configs_.size());
+  Config& config = configs_.emplace_back();
+  config.threads = std::move(threads);
+  config.key_done = key_done;
+  ids_.emplace(hash, id);
+  return id;
+}
+
+int32_t LocalAutomaton::step(int32_t config, uint8_t byte) {
+  const size_t cls = rtn_.class_of[byte];
+  if (simple(config)) return rtn_.next(config, cls);
+  Config& from = at(config);
+  if (from.next[cls] != kUnknown) return from.next[cls];
+  Step result = grammar::step(rtn_, from.closure, byte, kRelative);
+  const int32_t next = intern(std::move(result.threads), result.key_done);
+  at(config).next[cls] = next;  // intern may have moved the configurations
+  return next;
+}
+
+bool LocalAutomaton::exits(int32_t config) {
+  return simple(config) ? rtn_.is_accepting(config) : at(config).closure.exit;
+}
+
+bool LocalAutomaton::key_done(int32_t config) const {
+  const auto id = static_cast<size_t>(config);
+  return id >= simple_.size() && configs_[id - simple_.size()].key_done;
+}
+
+bool LocalAutomaton::only_keys(int32_t config) const {
+  const auto id = static_cast<size_t>(config);
+  return id >= simple_.size() && configs_[id - simple_.size()].threads.empty();
+}
+
+int32_t LocalAutomaton::peak(int32_t config) {
+  return simple(config) ? rtn_.need_of(config) : at(config).closure.peak;
+}
+
+void LocalAutomaton::forget_if_large() {
+  if (configs_.size() + bases_.size() <= kConfigsMax) return;
+  bases_.clear();
+  configs_.clear();
+  ids_.clear();
+}
+
+// One walk over the trie below a node.
+struct TokenMasks::Walk {
+  std::span<uint32_t> bits;
+  int32_t peak_max = INT32_MAX;     // configurations that need more are left to recheck
+  std::vector<int32_t> exits = {};
+  std::vector<int32_t> rechecks = {};
+  bool start_exit = false;
+  int32_t peak = 0;                 // the most any configuration needed
+};
+
+TokenMasks::TokenMasks(const Rtn& rtn, std::shared_ptr<const TokenTrie> trie)
+    : rtn_(rtn), trie_(std::move(trie)), automaton_(rtn) {}
+
+void TokenMasks::set_token(int32_t node, std::span<uint32_t> bits) const {
+  for (TokenId id = trie_->token[static_cast<size_t>(node)]; id >= 0;
+       id = trie_->same_bytes[static_cast<size_t>(id)]) {
+    bits[static_cast<size_t>(id) / 32] |= 1u << (static_cast<uint32_t>(id) % 32);
+  }
+}
+
+// A token ending where a key ends is not set: whether the key is new only the stack knows.
+void TokenMasks::walk(StateId state, int32_t node, Walk& walk) {
+  const bool records = records_exits(state);
+  const bool key = rtn_.rule(rtn_.rule_of[static_cast<size_t>(state)]).kind == RuleKind::key;
+  walk.start_exit = automaton_.exits(state);
+  walk.peak = std::max(walk.peak, automaton_.peak(state));
+  const uint16_t base = trie_->depth[static_cast<size_t>(node)];
+  std::vector<int32_t> path(trie_->token_bytes_max + 2);  // configuration per depth below node
+  path[0] = state;
+  const int32_t stop = trie_->end[static_cast<size_t>(node)];
+  for (int32_t at = node + 1; at < stop;) {
+    const auto n = static_cast<size_t>(at);
+    const auto level = static_cast<size_t>(trie_->depth[n] - base);
+    const int32_t config = automaton_.step(path[level - 1], trie_->byte[n]);
+    if (config == LocalAutomaton::kDead) {
+      at = trie_->end[n];
+      continue;
+    }
+    const int32_t peak = automaton_.peak(config);
+    if (automaton_.key_done(config) || peak > walk.peak_max) {
+      walk.rechecks.push_back(at);
+      if (peak > walk.peak_max) {
+        at = trie_->end[n];
+        continue;
+      }
+    }
+    walk.peak = std::max(walk.peak, peak);
+    path[level] = config;
+    const bool exit = automaton_.exits(config);
+    if (exit && records && (key || trie_->has_children(at))) walk.exits.push_back(at);
+    // A configuration of nothing but completed keys allows nothing by itself.
+    const bool alive = !(exit && key) && !automaton_.only_keys(config);
+    if (alive && trie_->token[n] >= 0) set_token(at, walk.bits);
+    ++at;
+  }
+}
+
+std::shared_ptr<const TokenMasks::Local> TokenMasks::local_of(StateId state) {
+  if (const auto found = young_.find(state); found != young_.end()) return found->second;
+  std::shared_ptr<const Local> known;
+  if (const auto found = old_.find(state); found != old_.end()) {
+    known = found->second;
+  } else {
+    automaton_.forget_if_large();
+    auto local = std::make_shared<Local>();
+    local->bits.resize(trie_->mask_words());
+    Walk result{.bits = local->bits};
+    walk(state, 0, result);
+    local->exits = std::move(result.exits);
+    local->rechecks = std::move(result.rechecks);
+    local->start_exit = result.start_exit;
+    local->peak = result.peak;
+    size_t count = 0;
+    for (const uint32_t word : local->bits) count += static_cast<size_t>(std::popcount(word));
+    if (count < local->bits.size() / 4) {
+      for (size_t i = 0; i < local->bits.size(); ++i) {
+        for (uint32_t word = local->bits[i]; word != 0; word &= word - 1) {
+          local->listed.push_back(static_cast<TokenId>(i * 32) + std::countr_zero(word));
+        }
+      }
+      local->bits = {};
+    }
+    known = std::move(local);
+  }
+  const size_t words = known->bits.size() + known->listed.size() + known->exits.size() +
+                       known->rechecks.size() + 32;
+  if (young_bytes_ + words * 4 > kCacheBytes) {
+    old_ = std::move(young_);
+    young_ = {};
+    young_bytes_ = 0;
+  }
+  young_bytes_ += words * 4;
+  return young_[state] = known;
+}
+
+void TokenMasks::add_allowed(const Threads& threads, std::span<uint32_t> bits) {
+  SWARM_CHECK(bits.size() == trie_->mask_words(), bits.size(), trie_->mask_words());
+  for (const Thread& thread : threads) add_thread(thread, 0, bits);
+}
+
+bool TokenMasks::longer_allowed(const Threads& threads, int32_t node) {
+  const std::string prefix = trie_->path(0, node);
+  Threads at = threads;
+  for (const char c : prefix) {
+    at = step(rtn_, close_over(rtn_, at, {}), static_cast<uint8_t>(c), {}).threads;
+  }
+  std::vector<uint32_t> bits(trie_->mask_words());
+  for (const Thread& thread : at) add_thread(thread, node, bits);
+  return std::any_of(bits.begin(), bits.end(), [](uint32_t word) { return word != 0; });
+}
+
+// Tokens below node that the thread may read, having read the bytes of node already.
+void TokenMasks::add_thread(const Thread& thread, int32_t node, std::span<uint32_t> bits) {
+  const int32_t room = kDepthMax - depth_of(thread.stack);
+  std::shared_ptr<const Local> local = node == 0 ? local_of(thread.state) : nullptr;
+  if (local && local->peak <= room) {
+    for (size_t i = 0; i < local->bits.size(); ++i) bits[i] |= local->bits[i];
+    for (const TokenId id : local->listed) {
+      bits[static_cast<size_t>(id) / 32] |= 1u << (static_cast<uint32_t>(id) % 32);
+    }
+    for (const int32_t target : local->rechecks) recheck(thread, node, target, bits);
+    if (!thread.stack) return;
+    if (local->start_exit) add_thread(pop(thread, thread.stack->partial), node, bits);
+    add_exits(thread, node, local->exits, bits);
+    return;
+  }
+  if (automaton_.peak(thread.state) > room) {
+    add_subtree({thread}, node, bits);  // close to the nesting limit even before the first byte
+    return;
+  }
+  Walk result{.bits = bits, .peak_max = room};
+  walk(thread.state, node, result);
+  for (const int32_t target : result.rechecks) recheck(thread, node, target, bits);
+  if (!thread.stack) return;
+  if (result.start_exit) add_thread(pop(thread, thread.stack->partial), node, bits);
+  add_exits(thread, node, result.exits, bits);
+}
+
+void TokenMasks::add_exits(const Thread& thread, int32_t node, const std::vector<int32_t>& exits,
+                           std::span<uint32_t> bits) {
+  if (exits.empty()) return;
+  if (thread.stack->kind == RuleKind::key) {
+    add_key_exits(thread, node, exits, bits);
+    return;
+  }
+  const Thread below = pop(thread);
+  for (const int32_t exit : exits) add_thread(below, exit, bits);
+}
+
+// Every exit completes a key; those that repeat a sibling are left out.
+void TokenMasks::add_key_exits(const Thread& thread, int32_t node,
+                               const std::vector<int32_t>& exits, std::span<uint32_t> bits) {
+  const std::string& partial = thread.stack->partial;
+  std::vector<int32_t> repeated;
+  for (const UsedKey* key = thread.stack->parent->used.get(); key != nullptr;
+       key = key->next.get()) {
+    if (key->text.compare(0, partial.size(), partial) != 0) continue;
+    int32_t at = node;
+    for (size_t i = partial.size(); i < key->text.size() && at >= 0; ++i) {
+      at = trie_->child(at, static_cast<uint8_t>(key->text[i]));
+    }
+    if (at >= 0) repeated.push_back(at);
+  }
+  for (const int32_t exit : exits) {
+    if (std::find(repeated.begin(), repeated.end(), exit) != repeated.end()) continue;
+    set_token(exit, bits);
+    if (trie_->has_children(exit)) {
+      add_thread(pop(thread, partial + trie_->path(node, exit)), exit, bits);
+    }
+  }
+}
+
+// Reads the bytes between node and target with the real stack, then everything below.
+void TokenMasks::recheck(const Thread& thread, int32_t node, int32_t target,
+                         std::span<uint32_t> bits) {
+  Threads threads{thread};
+  for (const char c : trie_->path(node, target)) {
+    threads = step(rtn_, close_over(rtn_, threads, {}), static_cast<uint8_t>(c), {}).threads;
+  }
+  if (threads.empty()) return;
+  set_token(target, bits);
+  add_subtree(threads, target, bits);
+}
+
+void TokenMasks::add_subtree(const Threads& threads, int32_t node, std::span<uint32_t> bits) {
+  const Closure closure = close_over(rtn_, threads, {});
+  const int32_t stop = trie_->end[static_cast<size_t>(node)];
+  for (int32_t at = node + 1; at < stop; at = trie_->end[static_cast<size_t>(at)]) {
+    const Step next = step(rtn_, closure, trie_->byte[static_cast<size_t>(at)], {});
+    if (next.threads.empty()) continue;
+    set_token(at, bits);
+    add_subtree(next.threads, at, bits);
+  }
+}
+
+}  // namespace swarm::engine::grammar

@@ -1,0 +1,101 @@
+// engine/grammar/token_masks.h — Which tokens a thread may read. What a state allows whatever stack
+// it stands on is computed once by walking the token trie with a lazily built automaton, and cached;
+// tokens that leave the rule are continued below in the caller for each stack.
+// Fills caches while answering: the owner serialises calls. The caches are bounded and are rebuilt
+// at need. The network and the trie outlive it.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <unordered_map>
+
+#include "engine/grammar/threads.h"
+#include "engine/grammar/token_trie.h"
+
+namespace swarm::engine::grammar {
+
+// A lazily determinised automaton over relative thread sets. Configuration ids below
+// rtn.state_count() are single states on the base; the others are interned sets.
+class LocalAutomaton {
+ public:
+  explicit LocalAutomaton(const Rtn& rtn);
+
+  struct Config {
+    Threads threads;
+    Closure closure;
+    bool closed = false;
+    bool key_done = false;
+    std::vector<int32_t> next;  // per class; kUnknown until asked
+  };
+  static constexpr int32_t kDead = -1;
+
+  int32_t step(int32_t config, uint8_t byte);
+  bool exits(int32_t config);     // the base rule may end here
+  bool key_done(int32_t config) const;
+  bool only_keys(int32_t config) const;  // nothing but completed keys got here
+  int32_t peak(int32_t config);   // nesting needed from the base
+  void forget_if_large();         // invalidates interned ids
+
+ private:
+  static constexpr int32_t kUnknown = -2;
+  bool simple(int32_t config) const {
+    return static_cast<size_t>(config) < simple_.size() && simple_[static_cast<size_t>(config)];
+  }
+  Config& at(int32_t config);
+  int32_t intern(Threads threads, bool key_done);
+
+  const Rtn& rtn_;
+  std::vector<bool> simple_;      // per state: no calls, so its table row is all there is
+  std::unordered_map<int32_t, Config> bases_;
+  std::vector<Config> configs_;
+  std::unordered_multimap<uint64_t, int32_t> ids_;
+};
+
+class TokenMasks {
+ public:
+  TokenMasks(const Rtn& rtn, std::shared_ptr<const TokenTrie> trie);
+
+  // Adds the bits of the normal tokens the threads may read.
+  void add_allowed(const Threads& threads, std::span<uint32_t> bits);
+  // True if a token strictly longer than the bytes at `node` and beginning with them may be read.
+  bool longer_allowed(const Threads& threads, int32_t node);
+
+ private:
+  // What one state allows on any stack.
+  struct Local {
+    std::vector<uint32_t> bits;       // all words, or empty when listed
+    std::vector<TokenId> listed;
+    std::vector<int32_t> exits;       // nodes at which the rule may end and the walk go on below
+    std::vector<int32_t> rechecks;    // nodes at which only the real stack can tell
+    bool start_exit = false;
+    int32_t peak = 0;
+  };
+  struct Walk;
+
+  std::shared_ptr<const Local> local_of(StateId state);
+  void walk(StateId state, int32_t node, Walk& walk);
+  void add_thread(const Thread& thread, int32_t node, std::span<uint32_t> bits);
+  void add_exits(const Thread& thread, int32_t node, const std::vector<int32_t>& exits,
+                 std::span<uint32_t> bits);
+  void add_key_exits(const Thread& thread, int32_t node, const std::vector<int32_t>& exits,
+                     std::span<uint32_t> bits);
+  void recheck(const Thread& thread, int32_t node, int32_t target, std::span<uint32_t> bits);
+  void add_subtree(const Threads& threads, int32_t node, std::span<uint32_t> bits);
+  void set_token(int32_t node, std::span<uint32_t> bits) const;
+  // The root is called by nobody: nothing goes on below it.
+  bool records_exits(StateId state) const {
+    return rtn_.rule_of[static_cast<size_t>(state)] != rtn_.root;
+  }
+
+  const Rtn& rtn_;
+  std::shared_ptr<const TokenTrie> trie_;
+  LocalAutomaton automaton_;
+  // Two generations: when the young one is full it becomes the old one, and what is still used
+  // moves back. Bounded by twice kCacheBytes.
+  using Cache = std::unordered_map<StateId, std::shared_ptr<const Local>>;
+  Cache young_;
+  Cache old_;
+  size_t young_bytes_ = 0;
+};
+
+}  // namespace swarm::engine::grammar
