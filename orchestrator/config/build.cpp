@@ -1,0 +1,350 @@
+#include "orchestrator/config/build.h"
+
+#include <algorithm>
+#include <filesystem>
+
+#include "engine/base/check.h"
+#include "engine/base/units.h"
+#include "orchestrator/config/schema.h"
+
+namespace swarm::config {
+namespace {
+
+namespace fs = std::filesystem;
+
+// A map of the document together with its description. Asking for a key that the description does
+// not have is a bug; a key that is absent has the description's default.
+class View {
+ public:
+  View(const Node* node, const Type* type) : node_(node), type_(type) {}
+
+  bool has(const char* name) const {
+    key(name);
+    const Node* value = find(name);
+    return value != nullptr && !value->is_null() && !value->pending;
+  }
+  Json json(const char* name) const {
+    const Key& described = key(name);
+    return has(name) ? to_json(*find(name)) : described.fallback;
+  }
+  std::string text(const char* name) const {
+    const Json value = json(name);
+    return value.is_string() ? value.get<std::string>() : "";
+  }
+  template <class T>
+  T number(const char* name) const {
+    return json(name).get<T>();
+  }
+  bool boolean(const char* name) const { return json(name).get<bool>(); }
+  template <class T>
+  std::optional<T> maybe(const char* name) const {
+    if (!has(name)) return std::nullopt;
+    return json(name).get<T>();
+  }
+  std::optional<Milliseconds> duration(const char* name) const {
+    const std::string value = text(name);
+    if (value.empty()) return std::nullopt;
+    return *parse_duration(value);
+  }
+  std::vector<std::string> texts(const char* name) const {
+    std::vector<std::string> out;
+    const Json value = json(name);
+    if (value.is_array())
+      for (const Json& item : value) out.push_back(item.get<std::string>());
+    return out;
+  }
+  View child(const char* name) const { return {has(name) ? find(name) : nullptr, &key(name).type}; }
+  // Entries of a map of objects.
+  std::vector<std::pair<std::string, View>> entries(const char* name) const {
+    std::vector<std::pair<std::string, View>> out;
+    if (!has(name)) return out;
+    for (const Node::Field& field : find(name)->fields)
+      out.emplace_back(field.key, View(&field.value, &key(name).type.element[0]));
+    return out;
+  }
+
+ private:
+  const Node* find(const char* name) const {
+    return node_ != nullptr ? node_->find(name) : nullptr;
+  }
+  const Key& key(const char* name) const {
+    const Key* found = find_key(*type_, name);
+    SWARM_CHECK(found != nullptr, name);
+    return *found;
+  }
+
+  const Node* node_;
+  const Type* type_;
+};
+
+class ConfigBuilder {
+ public:
+  ConfigBuilder(const Node& document, std::string directory)
+      : root_(&document, &root_type()), directory_(std::move(directory)) {
+    config_.document = to_json(document);
+  }
+
+  Config build() {
+    config_.name = root_.text("name");
+    config_.description = root_.text("description");
+    for (const auto& [name, view] : root_.entries("models")) add_model(name, view);
+    add_servers();
+    for (const auto& [name, view] : root_.entries("tools"))
+      config_.tools.push_back({.name = name,
+                               .root = path(view.text("root")),
+                               .result_bytes_max = view.number<size_t>("result_bytes_max")});
+    for (const auto& [name, view] : root_.entries("agents")) add_agent(name, view);
+    for (const auto& [name, view] : root_.entries("topologies")) add_topology(name, view);
+    for (const auto& [name, view] : root_.entries("graph")) add_task(name, view);
+    if (config_.tasks.empty()) add_implied_task();
+    config_.outputs = root_.has("outputs") ? root_.json("outputs") : Json::object();
+    const View limits = root_.child("limits");
+    config_.limits.wall = limits.duration("wall");
+    config_.limits.model_calls = limits.maybe<int64_t>("model_calls");
+    config_.limits.tokens = limits.maybe<int64_t>("tokens");
+    const View journal = root_.child("journal");
+    config_.journal_dir = journal.text("dir");
+    const std::string sync = journal.text("sync");
+    config_.sync = sync == "step" ? Sync::step : sync == "off" ? Sync::off : Sync::async;
+    return std::move(config_);
+  }
+
+ private:
+  // Relative to the file; "" stays "".
+  std::string path(const std::string& text) const {
+    if (text.empty() || fs::path(text).is_absolute() || directory_.empty()) return text;
+    return (fs::path(directory_) / text).lexically_normal().string();
+  }
+
+  static agents::Sampling sampling(const View& view) {
+    agents::Sampling out;
+    out.temperature = view.maybe<double>("temperature");
+    out.top_k = view.maybe<int32_t>("top_k");
+    out.top_p = view.maybe<double>("top_p");
+    out.min_p = view.maybe<double>("min_p");
+    out.presence_penalty = view.maybe<double>("presence_penalty");
+    out.frequency_penalty = view.maybe<double>("frequency_penalty");
+    out.repeat_penalty = view.maybe<double>("repeat_penalty");
+    return out;
+  }
+
+  void add_model(const std::string& name, const View& view) {
+    ModelEntry model;
+    model.name = name;
+    model.provider = view.text("provider") == "engine" ? Provider::engine : Provider::scripted;
+    model.sampling = sampling(view.child("sampling"));
+    model.thinking = view.maybe<bool>("thinking");
+    model.script = path(view.text("script"));
+    const std::string weights = view.text("weights");
+    const View engine = root_.child("engine");
+    engine::EngineConfig& e = model.engine;
+    e.model = weights.starts_with("synth:") ? weights : path(weights);
+    e.context_max = view.number<int32_t>("context");
+    e.device = engine.text("device");
+    e.isa = engine.text("isa");
+    e.k_type = engine.text("k_type");
+    e.v_type = engine.text("v_type");
+    e.page_tokens = engine.number<int32_t>("page_tokens");
+    e.max_running = engine.number<int32_t>("max_running");
+    e.max_resident = engine.number<int32_t>("max_resident");
+    e.prefill_batch_tokens = engine.number<int32_t>("prefill_batch_tokens");
+    e.queue_depth_max = engine.number<int32_t>("queue_depth_max");
+    e.threads = engine.number<int32_t>("threads");
+    const Json memory = engine.json("kv_memory");
+    if (memory.is_number()) e.kv_bytes_max = memory.get<uint64_t>();
+    if (memory.is_string() && memory != "auto")
+      e.kv_bytes_max = *parse_bytes(memory.get<std::string>());
+    config_.models.push_back(std::move(model));
+  }
+
+  // A program with a slash is a path of the file; a bare word is looked up by the system.
+  std::string program(const std::string& text) const {
+    return text.find('/') == std::string::npos ? text : path(text);
+  }
+  static std::map<std::string, std::string> environment(const View& view) {
+    std::map<std::string, std::string> out;
+    const Json env = view.json("env");
+    if (env.is_object())
+      for (const auto& [name, value] : env.items()) out[name] = value.get<std::string>();
+    return out;
+  }
+
+  void add_servers() {
+    for (const auto& [name, view] : root_.entries("mcp")) {
+      mcp::ServerConfig server;
+      server.name = name;
+      server.command = view.texts("command");
+      server.command[0] = program(server.command[0]);
+      server.env = environment(view);
+      server.cwd = path(view.text("cwd"));
+      server.start_timeout = *view.duration("start_timeout");
+      server.call_timeout = *view.duration("call_timeout");
+      config_.servers.push_back(std::move(server));
+    }
+    for (const auto& [name, view] : root_.entries("mcpServers")) {
+      mcp::ServerConfig server;
+      server.name = name;
+      server.command = {program(view.text("command"))};
+      for (const std::string& argument : view.texts("args")) server.command.push_back(argument);
+      server.env = environment(view);
+      server.cwd = path(view.text("cwd"));
+      config_.servers.push_back(std::move(server));
+    }
+  }
+
+  // The named model, or the only one.
+  const ModelEntry& model_of(const View& view) const {
+    const ModelEntry* found = view.has("model") ? config_.model(view.text("model"))
+                                                : &config_.models.front();
+    SWARM_CHECK(found != nullptr);
+    return *found;
+  }
+  // over, where it says something; else base.
+  static agents::Sampling merged(const agents::Sampling& base, const agents::Sampling& over) {
+    agents::Sampling out = base;
+    if (over.temperature) out.temperature = over.temperature;
+    if (over.top_k) out.top_k = over.top_k;
+    if (over.top_p) out.top_p = over.top_p;
+    if (over.min_p) out.min_p = over.min_p;
+    if (over.presence_penalty) out.presence_penalty = over.presence_penalty;
+    if (over.frequency_penalty) out.frequency_penalty = over.frequency_penalty;
+    if (over.repeat_penalty) out.repeat_penalty = over.repeat_penalty;
+    return out;
+  }
+  void add_model_settings(const View& view, agents::AgentConfig& config) const {
+    const ModelEntry& model = model_of(view);
+    config.sampling = merged(model.sampling, sampling(view.child("sampling")));
+    config.thinking = view.has("thinking") ? view.maybe<bool>("thinking") : model.thinking;
+  }
+
+  void add_agent(const std::string& name, const View& view) {
+    AgentEntry agent;
+    agent.model = model_of(view).name;
+    agent.timeout = view.duration("timeout");
+    if (view.has("output")) agent.output = view.json("output");
+    agents::AgentConfig& config = agent.config;
+    config.name = name;
+    config.instructions = view.text("instructions");
+    config.tools = view.texts("tools");
+    config.max_turns = view.number<int32_t>("max_turns");
+    config.max_tool_calls = view.number<int32_t>("max_tool_calls");
+    config.max_tokens = view.number<int32_t>("max_tokens");
+    config.memory_chars_max = view.number<int32_t>("memory_chars_max");
+    add_model_settings(view, config);
+    config_.agents.push_back(std::move(agent));
+  }
+
+  static topology::OnIsolated on_isolated(const std::string& text) {
+    if (text == "best") return topology::OnIsolated::best;
+    return text == "broadcast" ? topology::OnIsolated::broadcast : topology::OnIsolated::none;
+  }
+
+  void add_topology(const std::string& name, const View& view) {
+    TopologyEntry out;
+    out.name = name;
+    out.members = view.texts("members");
+    const auto index = [&](const std::string& member) {
+      return static_cast<int32_t>(std::find(out.members.begin(), out.members.end(), member) -
+                                  out.members.begin());
+    };
+    topology::Options& options = out.options;
+    options.kind = *topology::parse_kind(view.text("kind"));
+    options.agents = static_cast<int32_t>(out.members.size());
+    const View match = view.child("match");
+    options.match.tau = match.number<double>("tau");
+    options.match.k_in = match.number<int32_t>("k_in");
+    options.match.on_isolated = on_isolated(view.text("on_isolated"));
+    options.random_edges = view.maybe<int32_t>("random_edges");
+    for (const Json& edge : view.json("edges"))
+      options.edges.emplace_back(index(edge["from"].get<std::string>()),
+                                 index(edge["to"].get<std::string>()));
+    for (const Json& layer : view.json("layers")) {
+      options.layers.emplace_back();
+      for (const Json& member : layer)
+        options.layers.back().push_back(index(member.get<std::string>()));
+    }
+    out.protocol = view.text("protocol");
+    out.rounds_max = view.child("rounds").number<int32_t>("max");
+    out.encoder = match.text("encoder");
+    out.descriptor_template = match.text("descriptor_template");
+    out.first_goal = view.text("first_goal");
+    out.answer = view.texts("answer");
+    out.query_options = view.child("descriptors").texts("query");
+    out.key_options = view.child("descriptors").texts("key");
+    out.fail_on_failure = view.text("on_failure") == "fail";
+    if (view.has("manager")) out.manager = manager(view.child("manager"));
+    config_.topologies.push_back(std::move(out));
+  }
+
+  ManagerEntry manager(const View& view) const {
+    ManagerEntry out;
+    out.config.name = view.text("name");
+    out.config.instructions = view.text("instructions");
+    out.config.max_tokens = view.number<int32_t>("max_tokens");
+    add_model_settings(view, out.config);
+    out.model = model_of(view).name;
+    out.timeout = view.duration("timeout");
+    out.goals = view.texts("goals");
+    out.statuses = view.texts("statuses");
+    return out;
+  }
+
+  void add_task(const std::string& name, const View& view) {
+    TaskEntry task;
+    task.name = name;
+    using Kind = TaskEntry::Kind;
+    task.kind = view.has("agent")      ? Kind::agent
+                : view.has("topology") ? Kind::topology
+                                       : Kind::tool;
+    task.target = view.text(task.kind == Kind::agent      ? "agent"
+                            : task.kind == Kind::topology ? "topology"
+                                                          : "tool");
+    task.in = view.json("in");
+    task.args = view.has("args") ? view.json("args") : Json::object();
+    task.after = view.texts("after");
+    const std::string join = view.text("join");
+    task.join = join == "any" ? Join::any : join == "always" ? Join::always : Join::all;
+    task.timeout = view.duration("timeout");
+    config_.tasks.push_back(std::move(task));
+  }
+
+  void add_implied_task() {
+    TaskEntry task;
+    const bool topology = !config_.topologies.empty();
+    task.kind = topology ? TaskEntry::Kind::topology : TaskEntry::Kind::agent;
+    task.target = topology ? config_.topologies[0].name : config_.agents[0].config.name;
+    task.name = task.target;
+    task.in = "${inputs.task}";
+    task.args = Json::object();
+    config_.tasks.push_back(std::move(task));
+  }
+
+  View root_;
+  std::string directory_;
+  Config config_;
+};
+
+template <class Entries, class Name>
+auto find_entry(const Entries& entries, std::string_view name, Name name_of) {
+  const auto found = std::find_if(entries.begin(), entries.end(),
+                                  [&](const auto& entry) { return name_of(entry) == name; });
+  return found == entries.end() ? nullptr : &*found;
+}
+
+}  // namespace
+
+const ModelEntry* Config::model(std::string_view wanted) const {
+  return find_entry(models, wanted, [](const ModelEntry& e) { return e.name; });
+}
+const AgentEntry* Config::agent(std::string_view wanted) const {
+  return find_entry(agents, wanted, [](const AgentEntry& e) { return e.config.name; });
+}
+const TopologyEntry* Config::topology(std::string_view wanted) const {
+  return find_entry(topologies, wanted, [](const TopologyEntry& e) { return e.name; });
+}
+
+Config build(const Node& document, const std::string& directory) {
+  return ConfigBuilder(document, directory).build();
+}
+
+}  // namespace swarm::config

@@ -1,0 +1,110 @@
+// orchestrator/config/config.h — A swarm file as plain data, checked. Paths are resolved: absolute
+// or relative to the working directory. Names of agents, models, tasks refer to entries that exist.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "agents/agent.h"
+#include "engine/base/json.h"
+#include "engine/config.h"
+#include "mcp/mcp.h"
+#include "orchestrator/topology/topology.h"
+
+namespace swarm::config {
+
+using Milliseconds = std::chrono::milliseconds;
+
+enum class Provider : uint8_t { engine, scripted };
+
+struct ModelEntry {
+  std::string name;
+  Provider provider = Provider::engine;
+  engine::EngineConfig engine;            // provider engine
+  std::optional<bool> thinking;
+  agents::Sampling sampling;
+  std::string script;                     // provider scripted: path
+};
+
+struct ToolEntry {
+  std::string name;                       // a built-in
+  std::string root;                       // read_file
+  size_t result_bytes_max = 65536;
+};
+
+struct AgentEntry {
+  agents::AgentConfig config;             // tools: patterns, in order
+  std::string model;
+  std::optional<Milliseconds> timeout;
+  std::optional<Json> output;
+};
+
+struct ManagerEntry {
+  agents::AgentConfig config;
+  std::string model;
+  std::optional<Milliseconds> timeout;
+  std::vector<std::string> goals, statuses;
+};
+
+struct TopologyEntry {
+  std::string name;
+  topology::Options options;              // agents = members.size(); seed is the run's
+  std::vector<std::string> members;
+  std::optional<ManagerEntry> manager;
+  std::string protocol;
+  int32_t rounds_max = 5;
+  std::string encoder;
+  std::string descriptor_template;
+  std::string first_goal;                 // "task", "manager" or the goal itself
+  std::vector<std::string> answer;
+  std::vector<std::string> query_options, key_options;
+  bool fail_on_failure = false;
+};
+
+enum class Join : uint8_t { all, any, always };
+
+struct TaskEntry {
+  enum class Kind : uint8_t { agent, topology, tool };
+  std::string name;
+  Kind kind = Kind::agent;
+  std::string target;                     // agent, topology or tool (public name)
+  Json in;                                // with ${...}
+  Json args;
+  std::vector<std::string> after;
+  Join join = Join::all;
+  std::optional<Milliseconds> timeout;
+};
+
+struct Limits {
+  std::optional<Milliseconds> wall;
+  std::optional<int64_t> model_calls, tokens;
+};
+
+enum class Sync : uint8_t { async, step, off };
+
+struct Config {
+  std::string name, description;
+  Json inputs;                            // values by name
+  Json document;                          // the resolved file, for the journal and its hash
+  std::vector<ModelEntry> models;
+  std::vector<mcp::ServerConfig> servers;
+  std::vector<ToolEntry> tools;
+  std::vector<AgentEntry> agents;
+  std::vector<TopologyEntry> topologies;
+  std::vector<TaskEntry> tasks;           // in the order of the file
+  Json outputs;                           // name -> template; empty: the last task's output
+  Limits limits;
+  std::string journal_dir;
+  Sync sync = Sync::async;
+
+  const ModelEntry* model(std::string_view name) const;
+  const AgentEntry* agent(std::string_view name) const;
+  const TopologyEntry* topology(std::string_view name) const;
+};
+
+}  // namespace swarm::config

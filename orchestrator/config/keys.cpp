@@ -1,0 +1,289 @@
+// The keys of a swarm file. Everything a user may write is in this table and nowhere else.
+#include "orchestrator/config/schema.h"
+#include "orchestrator/topology/encoder.h"
+#include "orchestrator/topology/topology.h"
+
+namespace swarm::config {
+namespace {
+
+using Kind = Type::Kind;
+
+Type text() { return {.kind = Kind::text}; }
+Type boolean() { return {.kind = Kind::boolean}; }
+Type duration() { return {.kind = Kind::duration}; }
+Type anything() { return {.kind = Kind::json}; }
+Type integer(double min, double max) { return {.kind = Kind::integer, .min = min, .max = max}; }
+Type number(double min, double max) { return {.kind = Kind::number, .min = min, .max = max}; }
+Type choice(std::vector<std::string> choices) {
+  return {.kind = Kind::choice, .choices = std::move(choices)};
+}
+Type list(Type element, size_t items_min = 0) {
+  return {.kind = Kind::list, .element = {std::move(element)}, .items_min = items_min};
+}
+Type map(Type element, size_t items_min = 0) {
+  return {.kind = Kind::map, .element = {std::move(element)}, .items_min = items_min};
+}
+Type object(std::vector<Key> keys, std::vector<std::pair<std::string, std::string>> refused = {}) {
+  return {.kind = Kind::object, .refused = std::move(refused), .keys = std::move(keys)};
+}
+
+Key required(std::string name, Type type, std::string doc) {
+  return {.name = std::move(name), .type = std::move(type), .doc = std::move(doc),
+          .required = true};
+}
+Key optional(std::string name, Type type, std::string doc, Json fallback = nullptr) {
+  return {.name = std::move(name), .type = std::move(type), .doc = std::move(doc),
+          .fallback = std::move(fallback)};
+}
+Key runtime(std::string name, Type type, std::string doc) {
+  return {.name = std::move(name), .type = std::move(type), .doc = std::move(doc), .runtime = true};
+}
+
+const std::string kNotYet = "not supported by this version";
+
+Type input_type() {
+  return object({
+      optional("type", choice({"string", "integer", "number", "boolean"}), "type of the value",
+               "string"),
+      optional("required", boolean(), "the run does not start without it", false),
+      optional("default", {.kind = Kind::scalar}, "value when none is given"),
+      optional("description", text(), "for people"),
+  });
+}
+
+Type sampling_type() {
+  return object({
+      optional("temperature", number(0, 10), "0 = greedy"),
+      optional("top_k", integer(0, 1e6), "0 = off"),
+      optional("top_p", number(0, 1), "1 = off"),
+      optional("min_p", number(0, 1), "0 = off"),
+      optional("presence_penalty", number(-10, 10), "subtracted once per token seen"),
+      optional("frequency_penalty", number(-10, 10), "subtracted per occurrence"),
+      optional("repeat_penalty", number(0.01, 10), "divides positive logits of seen tokens"),
+  });
+}
+
+Type model_type() {
+  Type provider = choice({"engine", "scripted"});
+  provider.refused = {{"openai", kNotYet}};
+  return object(
+      {
+          required("provider", provider, "engine: in this process; scripted: replies from a file"),
+          optional("weights", text(), "engine: GGUF file or synth:PRESET[:TYPE[:LAYERS]]"),
+          optional("context", integer(0, 1 << 24), "engine: tokens; 0 = the model's own", 0),
+          optional("thinking", boolean(), "engine: reasoning before the answer; unset = the "
+                                          "template's default"),
+          optional("sampling", sampling_type(), "defaults of every agent on this model"),
+          optional("script", text(), "scripted: JSON file with the replies"),
+      },
+      {{"base_url", kNotYet}, {"api_key", kNotYet}, {"reasoning", "say thinking: true or false"}});
+}
+
+Type engine_type() {
+  Type kv_memory{.kind = Kind::bytes, .choices = {"auto"}};
+  return object(
+      {
+          optional("device", text(), "auto or cpu", "auto"),
+          optional("isa", choice({"auto", "reference", "avx2", "avx512"}),
+                   "CPU instruction set, forced for bisecting", "auto"),
+          optional("kv_memory", kv_memory, "bytes for the KV cache", "auto"),
+          optional("k_type", choice({"f32", "f16"}), "type of cached keys", "f16"),
+          optional("v_type", choice({"f32", "f16"}), "type of cached values", "f16"),
+          optional("page_tokens", integer(1, 256), "tokens per KV page", 16),
+          optional("max_running", integer(1, 4096), "sequences decoded together", 16),
+          optional("max_resident", integer(1, 65536), "contexts kept in KV; at least max_running",
+                   64),
+          optional("prefill_batch_tokens", integer(1, 1 << 20), "most tokens in one step", 512),
+          optional("queue_depth_max", integer(1, 1 << 20), "waiting requests; more are refused",
+                   1024),
+          optional("threads", integer(0, 1024), "CPU threads; 0 = one per core", 0),
+      },
+      {{"kv_hints", kNotYet}});
+}
+
+Type mcp_type() {
+  return object(
+      {
+          required("command", list(text(), 1), "program and arguments, no shell"),
+          optional("env", map(text()), "added to the environment of the server"),
+          optional("cwd", text(), "working directory; unset = ours"),
+          optional("start_timeout", duration(), "until it must answer the first time", "30s"),
+          optional("call_timeout", duration(), "one tool call", "60s"),
+      },
+      {{"url", kNotYet}, {"headers", kNotYet}, {"protocol", kNotYet}, {"pin", kNotYet},
+       {"start", kNotYet}, {"max_concurrent", kNotYet}, {"timeout", "say call_timeout"}});
+}
+
+// The form of Qwen-Agent and of desktop clients.
+Type mcp_servers_type() {
+  return map(object(
+      {
+          required("command", text(), "program"),
+          optional("args", list(text()), "arguments", Json::array()),
+          optional("env", map(text()), "added to the environment of the server"),
+          optional("cwd", text(), "working directory; unset = ours"),
+      },
+      {{"url", kNotYet}, {"headers", kNotYet}, {"type", kNotYet}}));
+}
+
+Type tool_type() {
+  return object(
+      {
+          optional("root", text(), "read_file: the directory it may read"),
+          optional("result_bytes_max", integer(1, 1 << 24), "longer results are cut, and say so",
+                   65536),
+      },
+      {{"script", kNotYet}, {"effect", kNotYet}, {"timeout", kNotYet}, {"output", kNotYet}});
+}
+
+Type agent_type() {
+  return object(
+      {
+          optional("model", text(), "name of a model; unset = the only one"),
+          optional("instructions", text(), "who the agent is and what it does", ""),
+          optional("tools", list(text()), "names or patterns: calculator, fs/read_*, shop/*",
+                   Json::array()),
+          optional("max_turns", integer(1, 1000), "model turns in one pass", 8),
+          optional("max_tool_calls", integer(0, 1000), "tool calls in one turn", 16),
+          optional("max_tokens", integer(1, 1 << 20), "new tokens in one turn", 1024),
+          optional("memory_chars_max", integer(256, 1 << 26), "older routed lines leave first",
+                   65536),
+          optional("timeout", duration(), "one pass; unset = none"),
+          optional("sampling", sampling_type(), "overrides the model's"),
+          optional("thinking", boolean(), "overrides the model's"),
+          optional("output", anything(), "JSON Schema of the answer; only outside topologies"),
+      },
+      {{"role", "say instructions"}});
+}
+
+Type topology_type() {
+  Type mode = choice({"paper"});
+  mode.refused = {{"two_phase", kNotYet}};
+  const auto kinds = topology::kind_names();
+  const auto encoders = topology::encoder_names();
+  return object(
+      {
+          optional("kind", choice({kinds.begin(), kinds.end()}), "who talks to whom", "dytopo"),
+          optional("mode", mode, "one pass per round, delivery in the next round", "paper"),
+          required("members", list(text(), 1), "agents, in order; ties go to the earlier one"),
+          optional("manager", object({
+                       optional("name", text(), "as the prompts call it", "Manager"),
+                       optional("model", text(), "name of a model; unset = the only one"),
+                       optional("instructions", text(), "what it decides and when it stops", ""),
+                       optional("max_tokens", integer(1, 1 << 20), "new tokens", 1024),
+                       optional("timeout", duration(), "one decision; unset = none"),
+                       optional("sampling", sampling_type(), "overrides the model's"),
+                       optional("thinking", boolean(), "overrides the model's"),
+                       optional("goals", list(text()), "closed set of next goals", Json::array()),
+                       optional("statuses", list(text()), "closed set of statuses", Json::array()),
+                   }),
+                   "sets the goal of each round and halts; unset = all rounds are run"),
+          optional("protocol", text(), "first lines of every prompt", ""),
+          optional("rounds", object({optional("max", integer(1, 1000), "hard limit", 5)}, {
+                       {"stop_when", kNotYet}}), "how long"),
+          optional("match", object({
+                       optional("encoder", choice({encoders.begin(), encoders.end()}),
+                                "descriptors to vectors", "lexical"),
+                       optional("tau", number(-1, 2), "an edge needs a cosine above it", 0.3),
+                       optional("k_in", integer(1, 4096), "most providers per agent", 3),
+                       optional("descriptor_template", text(),
+                                "what is embedded; {text}, {name}, {goal}", "{text}"),
+                   }), "how needs meet offers (dytopo, matched random)"),
+          optional("on_isolated", choice({"none", "best", "broadcast"}),
+                   "for an agent that nobody matched", "none"),
+          optional("first_goal", text(), "task: the task itself; manager: asks it; or the goal",
+                   "task"),
+          optional("answer", list(text()), "members whose messages carry an answer field",
+                   Json::array()),
+          optional("descriptors", object({
+                       optional("query", list(text()), "closed set of needs", Json::array()),
+                       optional("key", list(text()), "closed set of offers", Json::array()),
+                   }), "closed sets become grammar"),
+          optional("edges", list(object({
+                       required("from", text(), "provider"),
+                       required("to", text(), "consumer"),
+                   })), "static: named edges", Json::array()),
+          optional("layers", list(list(text(), 1)), "layered: the members of each layer",
+                   Json::array()),
+          optional("random_edges", integer(0, 1e7), "random: edges per round; unset = as many as "
+                                                    "dytopo would have drawn"),
+          optional("on_failure", choice({"degrade", "fail"}),
+                   "a member failed: go on without it, or end the run", "degrade"),
+      },
+      {{"gate", kNotYet}, {"messages", kNotYet}, {"payload", kNotYet}});
+}
+
+Type task_type() {
+  return object(
+      {
+          optional("agent", text(), "runs one pass of this agent"),
+          optional("topology", text(), "runs rounds of this topology"),
+          optional("tool", text(), "calls this tool: calculator, shop/price"),
+          runtime("in", anything(), "task text, or a value written as JSON"),
+          runtime("args", map(anything()), "tool: the arguments"),
+          optional("after", list(text()), "tasks that must end first", Json::array()),
+          optional("join", choice({"all", "any", "always"}),
+                   "all or any of `after` succeeded, or ended at all", "all"),
+          optional("timeout", duration(), "the whole task; unset = none"),
+      },
+      {{"when", kNotYet}, {"map", kNotYet}, {"ask", kNotYet}, {"goto", kNotYet},
+       {"script", kNotYet}, {"set", kNotYet}});
+}
+
+Type limits_type() {
+  return object(
+      {
+          optional("wall", duration(), "the whole run"),
+          optional("model_calls", integer(1, 1e9), "model turns of the whole run"),
+          optional("tokens", integer(1, 1e12), "prompt and output tokens of the whole run"),
+      },
+      {{"idle", kNotYet}, {"gpu_seconds", kNotYet}, {"mode", kNotYet}});
+}
+
+Type journal_type() {
+  return object(
+      {
+          optional("dir", text(), "where runs are kept; relative to the working directory",
+                   ".swarm/runs"),
+          optional("sync", choice({"async", "step", "off"}),
+                   "async: written at once, the system flushes; step: flushed before every effect; "
+                   "off: buffered",
+                   "async"),
+      },
+      {{"keep", kNotYet}});
+}
+
+Type make_root() {
+  Type version = choice({"swarm/v1"});
+  Key outputs = runtime("outputs", map(anything()), "what the run prints: names and ${...}");
+  return object(
+      {
+          required("schema", version, "version of this format"),
+          optional("name", text(), "of the swarm; unset = the file's"),
+          optional("description", text(), "for people", ""),
+          optional("inputs", map(input_type()), "what --in NAME=VALUE may set"),
+          required("models", map(model_type(), 1), "language models by name"),
+          optional("engine", engine_type(), "the engine of this process"),
+          optional("mcp", map(mcp_type()), "MCP servers by name; their tools are NAME/TOOL"),
+          optional("mcpServers", mcp_servers_type(), "the same, as Qwen-Agent and desktop clients "
+                                                     "write it"),
+          optional("tools", map(tool_type()), "options of built-in tools by name"),
+          required("agents", map(agent_type(), 1), "who"),
+          optional("topologies", map(topology_type()), "who talks to whom"),
+          optional("graph", map(task_type()), "when; unset = one task for the only topology, else "
+                                              "for the only agent"),
+          outputs,
+          optional("limits", limits_type(), "ends the run with exit code 4, wall with 1"),
+          optional("journal", journal_type(), "the record of the run"),
+      },
+      {{"policy", kNotYet}, {"retry", kNotYet}, {"observe", kNotYet}, {"tests", kNotYet}});
+}
+
+}  // namespace
+
+const Type& root_type() {
+  static const Type root = make_root();
+  return root;
+}
+
+}  // namespace swarm::config

@@ -1,0 +1,301 @@
+#include "orchestrator/config/load.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+#include "orchestrator/config/build.h"
+#include "orchestrator/config/expression.h"
+#include "orchestrator/config/references.h"
+#include "orchestrator/config/schema.h"
+
+namespace swarm::config {
+namespace {
+
+namespace fs = std::filesystem;
+
+const std::string kSetName = "--set";
+const std::string kInName = "--in";
+
+Problem flag_problem(const std::string& flag, std::string message) {
+  return {std::move(message), {{flag, 0, 0}, 1}};
+}
+
+// --set a.b.c=VALUE: VALUE is YAML; missing maps are made; a number steps into a list.
+void apply_set(Node& document, const std::string& set, Sources& sources,
+               std::vector<Problem>& problems) {
+  const size_t equals = set.find('=');
+  if (equals == std::string::npos || equals == 0) {
+    problems.push_back(flag_problem(kSetName, "expected PATH=VALUE, found \"" + set + "\""));
+    return;
+  }
+  std::vector<Problem> found;
+  Node value = parse_yaml(set.substr(equals + 1), kSetName, "", sources, found);
+  for (const Problem& problem : found)
+    problems.push_back(flag_problem(kSetName, "\"" + set + "\": " + problem.message));
+  if (!found.empty()) return;
+  const Place place{{kSetName + " " + set, 0, 0}, 1};
+  value = from_json(to_json(value), place);
+  Node* at = &document;
+  std::string path = set.substr(0, equals);
+  while (true) {
+    const size_t dot = std::min(path.find('.'), path.size());
+    const std::string step = path.substr(0, dot);
+    Node* next = nullptr;
+    if (at->kind == Node::Kind::list) {
+      size_t index = at->items.size();
+      std::from_chars(step.data(), step.data() + step.size(), index);
+      if (index < at->items.size()) next = &at->items[index];
+    } else {
+      if (at->is_null()) *at = Node{.kind = Node::Kind::map, .place = place};
+      if (at->kind == Node::Kind::map && !step.empty()) {
+        if (at->find(step) == nullptr) at->fields.push_back({step, place, Node{.place = place}});
+        next = at->find(step);
+      }
+    }
+    if (next == nullptr) {
+      problems.push_back(
+          flag_problem(kSetName, "\"" + set + "\": there is no place \"" + step + "\""));
+      return;
+    }
+    at = next;
+    if (dot == path.size()) break;
+    path = path.substr(dot + 1);
+  }
+  *at = std::move(value);
+}
+
+// The desktop form may be given as the mcp section itself: mcp: !file servers.json.
+void unwrap_servers(Node& document) {
+  Node* mcp = document.kind == Node::Kind::map ? document.find("mcp") : nullptr;
+  if (mcp == nullptr || mcp->kind != Node::Kind::map || mcp->fields.size() != 1 ||
+      mcp->fields[0].key != "mcpServers" || document.find("mcpServers") != nullptr)
+    return;
+  Node::Field servers = std::move(mcp->fields[0]);
+  std::erase_if(document.fields, [](const Node::Field& f) { return f.key == "mcp"; });
+  document.fields.push_back(std::move(servers));
+}
+
+// A value of --in under the declared type.
+std::optional<Json> typed(const std::string& text, const std::string& type) {
+  if (type == "string") return Json(text);
+  const Json scalar = plain_scalar(text);
+  if (type == "integer" && scalar.is_number_integer()) return scalar;
+  if (type == "number" && scalar.is_number()) return scalar;
+  if (type == "boolean" && scalar.is_boolean()) return scalar;
+  return std::nullopt;
+}
+
+bool has_type(const Json& value, const std::string& type) {
+  return (type == "string" && value.is_string()) || (type == "number" && value.is_number()) ||
+         (type == "integer" && value.is_number_integer()) ||
+         (type == "boolean" && value.is_boolean());
+}
+
+class Resolver {
+ public:
+  Resolver(Node& document, std::string directory, const LoadOptions& options,
+           std::vector<Problem>& problems)
+      : doc_(document), directory_(std::move(directory)), options_(options),
+        problems_(problems) {}
+
+  // Values of the inputs that are known; problems for the others.
+  Json read_inputs() {
+    Json values = Json::object();
+    const Node* inputs = doc_.kind == Node::Kind::map ? doc_.find("inputs") : nullptr;
+    std::vector<std::string> declared;
+    if (inputs != nullptr)
+      for (const Node::Field& field : inputs->fields) {
+        declared.push_back(field.key);
+        read_input(field, values);
+      }
+    for (const auto& [name, value] : options_.inputs)
+      if (std::find(declared.begin(), declared.end(), name) == declared.end()) {
+        const std::string near = did_you_mean(name, declared);
+        problems_.push_back(flag_problem(
+            kInName, "unknown input \"" + name + "\"" +
+                         (near.empty() ? "" : "; did you mean \"" + near + "\"?")));
+      }
+    inputs_ = values;
+    return values;
+  }
+
+  void resolve() { resolve(doc_, root_type()); }
+
+ private:
+  void read_input(const Node::Field& field, Json& values) {
+    const Node* type_node = field.value.find("type");
+    const std::string type =
+        type_node != nullptr && type_node->is_text() ? type_node->text() : "string";
+    const Node* fallback = field.value.find("default");
+    if (const auto given = options_.inputs.find(field.key); given != options_.inputs.end()) {
+      if (const std::optional<Json> value = typed(given->second, type)) {
+        values[field.key] = *value;
+      } else {
+        problems_.push_back(flag_problem(kInName, field.key + ": expected " + type + ", found " +
+                                                      dump_json(Json(given->second))));
+      }
+      return;
+    }
+    if (fallback != nullptr && !fallback->is_null()) {
+      if (has_type(to_json(*fallback), type)) {
+        values[field.key] = to_json(*fallback);
+      } else {
+        problems_.push_back({"inputs." + field.key + ".default: expected " + type + ", found " +
+                                 describe(*fallback),
+                             fallback->place});
+      }
+      return;
+    }
+    const Node* required = field.value.find("required");
+    const bool must = required != nullptr && required->scalar == true;
+    if (must && options_.need_inputs)
+      problems_.push_back({"inputs." + field.key + ": required input is missing; say --in " +
+                               field.key + "=...",
+                           field.place});
+    // An optional string without a default is empty; other types have no neutral value.
+    if (!must && type == "string") values[field.key] = "";
+  }
+
+  void resolve(Node& node, const Type& type) {
+    switch (type.kind) {
+      case Type::Kind::json: return;
+      case Type::Kind::object:
+        for (Node::Field& field : node.fields)
+          if (const Key* key = find_key(type, field.key); key != nullptr && !key->runtime)
+            if (!(&type == &root_type() && field.key == "inputs")) resolve(field.value, key->type);
+        return;
+      case Type::Kind::map:
+        for (Node::Field& field : node.fields) resolve(field.value, type.element[0]);
+        return;
+      case Type::Kind::list:
+        for (Node& item : node.items) resolve(item, type.element[0]);
+        return;
+      default: resolve_text(node);
+    }
+  }
+
+  void resolve_text(Node& node) {
+    if (!node.is_text() || node.text().find("${") == std::string::npos) return;
+    const Result<Template> text = parse_template(node.text());
+    if (!text) {
+      problems_.push_back({text.error().message, node.place});
+      node.pending = true;  // one mistake, one message
+      return;
+    }
+    bool missing = false;
+    const Result<Json> value = evaluate(
+        *text, [&](const Reference& reference) { return lookup(reference, missing); });
+    if (!value) {
+      problems_.push_back({value.error().message, node.place, value.error().kind});
+      node.pending = true;
+    } else if (missing) {
+      node.pending = true;
+    } else {
+      node.scalar = *value;
+    }
+  }
+
+  Result<Json> lookup(const Reference& reference, bool& missing) const {
+    const std::vector<std::string>& path = reference.path;
+    const std::string whole = "${" + reference.text() + "}";
+    if (path.size() != 2)
+      return invalid_input("expected ${inputs.NAME}, ${env.NAME} or ${swarm.NAME}, found " + whole);
+    if (path[0] == "inputs") {
+      if (inputs_.contains(path[1])) return inputs_[path[1]];
+      const Node* declared = doc_.find("inputs");
+      if (declared == nullptr || declared->find(path[1]) == nullptr)
+        return invalid_input("unknown input in " + whole);
+      missing = true;  // reported once already, or not needed now
+      return Json("");
+    }
+    if (path[0] == "env") {
+      if (const char* value = std::getenv(path[1].c_str())) return Json(value);
+      return environment_error("environment variable \"" + path[1] + "\" is not set");
+    }
+    if (path[0] == "swarm" && path[1] == "bin_dir") return Json(options_.bin_dir);
+    if (path[0] == "swarm" && path[1] == "file_dir")
+      return Json(directory_.empty() ? "." : directory_);
+    return invalid_input("nothing is called " + whole + " here; inputs, env, swarm.bin_dir and "
+                         "swarm.file_dir are");
+  }
+
+  Node& doc_;
+  std::string directory_;
+  const LoadOptions& options_;
+  std::vector<Problem>& problems_;
+  Json inputs_ = Json::object();
+};
+
+// File order, then column; flags last.
+void sort_problems(std::vector<Problem>& problems) {
+  std::stable_sort(problems.begin(), problems.end(), [](const Problem& a, const Problem& b) {
+    const SourceLocation &x = a.place.location, &y = b.place.location;
+    if ((x.line == 0) != (y.line == 0)) return x.line != 0;
+    if (x.file != y.file) return false;
+    return x.line != y.line ? x.line < y.line : x.column < y.column;
+  });
+}
+
+}  // namespace
+
+std::string Loaded::report() const {
+  std::string out;
+  for (const Problem& problem : problems) {
+    const Error error{problem.kind, problem.message, problem.place.location};
+    const auto source = sources.find(problem.place.location.file);
+    out += source == sources.end() ? error.to_text()
+                                   : render_with_caret(error, source->second, problem.place.width);
+    out += "\n";
+  }
+  const std::string count = std::to_string(problems.size());
+  return out + count + (problems.size() == 1 ? " error" : " errors") + "; nothing was started\n";
+}
+
+ErrorKind Loaded::kind() const {
+  const bool environment =
+      !problems.empty() && std::all_of(problems.begin(), problems.end(), [](const Problem& p) {
+        return p.kind == ErrorKind::environment;
+      });
+  return environment ? ErrorKind::environment : ErrorKind::invalid_input;
+}
+
+Loaded load_text(const std::string& text, const std::string& name, const std::string& directory,
+                 const LoadOptions& options) {
+  Loaded out;
+  Node document = parse_yaml(text, name, directory, out.sources, out.problems);
+  if (document.is_null() && out.problems.empty())
+    out.problems.push_back({"expected a map, found an empty file", {{name, 0, 0}, 1}});
+  if (document.is_null()) return out;
+  for (const std::string& set : options.sets) apply_set(document, set, out.sources, out.problems);
+  unwrap_servers(document);
+  Resolver resolver(document, directory, options, out.problems);
+  const Json inputs = resolver.read_inputs();
+  resolver.resolve();
+  validate(document, out.problems);
+  if (document.kind == Node::Kind::map) check_references(document, out.problems);
+  sort_problems(out.problems);
+  if (!out.problems.empty()) return out;
+  out.config = build(document, directory);
+  out.config->inputs = inputs;
+  if (out.config->name.empty()) out.config->name = fs::path(name).stem().string();
+  return out;
+}
+
+Loaded load_file(const std::string& path, const LoadOptions& options) {
+  std::error_code ignored;
+  std::ifstream in(path, std::ios::binary);
+  if (!in || fs::is_directory(path, ignored)) {
+    Loaded out;
+    out.problems.push_back(
+        {"cannot read file \"" + path + "\"", {{path, 0, 0}, 1}, ErrorKind::environment});
+    return out;
+  }
+  const std::string text{std::istreambuf_iterator<char>(in), {}};
+  return load_text(text, path, fs::path(path).parent_path().string(), options);
+}
+
+}  // namespace swarm::config

@@ -1,0 +1,362 @@
+#include "orchestrator/config/references.h"
+
+#include <algorithm>
+#include <functional>
+#include <map>
+#include <set>
+
+#include "orchestrator/config/expression.h"
+
+namespace swarm::config {
+namespace {
+
+const Node kNothing{};
+
+const Node& child(const Node& node, std::string_view key) {
+  const Node* found = node.kind == Node::Kind::map ? node.find(key) : nullptr;
+  return found != nullptr ? *found : kNothing;
+}
+
+std::vector<std::string> names_of(const Node& map) {
+  std::vector<std::string> out;
+  for (const Node::Field& field : map.fields) out.push_back(field.key);
+  return out;
+}
+
+std::string suggestion(const std::string& word, const std::vector<std::string>& known) {
+  const std::string near = did_you_mean(word, known);
+  if (!near.empty()) return "; did you mean \"" + near + "\"?";
+  std::string all;
+  for (const std::string& name : known) all += (all.empty() ? "" : ", ") + name;
+  return all.empty() ? "; none is declared" : "; declared: " + all;
+}
+
+class Checker {
+ public:
+  Checker(const Node& document, std::vector<Problem>& problems)
+      : doc_(document), problems_(problems), models_(names_of(child(doc_, "models"))),
+        agents_(names_of(child(doc_, "agents"))), topologies_(names_of(child(doc_, "topologies"))),
+        tasks_(names_of(child(doc_, "graph"))), inputs_(names_of(child(doc_, "inputs"))) {}
+
+  void run() {
+    for (const Node::Field& model : child(doc_, "models").fields) check_model(model);
+    for (const Node::Field& tool : child(doc_, "tools").fields) check_tool(tool);
+    check_servers();
+    for (const Node::Field& agent : child(doc_, "agents").fields) check_agent(agent);
+    for (const Node::Field& topology : child(doc_, "topologies").fields) check_topology(topology);
+    check_graph();
+    for (const Node::Field& output : child(doc_, "outputs").fields)
+      check_expressions(output.value, "outputs." + output.key, tasks_);
+  }
+
+ private:
+  void problem(const std::string& path, const std::string& message, const Place& place) {
+    problems_.push_back({path + ": " + message, place});
+  }
+
+  // node, when it is text, must be one of known.
+  bool refers(const Node& node, const std::string& path, const char* what,
+              const std::vector<std::string>& known) {
+    if (!node.is_text() || node.pending) return false;
+    if (std::find(known.begin(), known.end(), node.text()) != known.end()) return true;
+    problem(path, std::string("unknown ") + what + " \"" + node.text() + "\"" +
+                      suggestion(node.text(), known),
+            node.place);
+    return false;
+  }
+
+  void model_of(const Node& owner, const std::string& path, const Place& place) {
+    const Node& model = child(owner, "model");
+    if (!model.is_null()) {
+      refers(model, path + ".model", "model", models_);
+    } else if (models_.size() > 1) {
+      problem(path, "required key \"model\" is missing: there are several models", place);
+    }
+  }
+
+  void check_model(const Node::Field& model) {
+    const std::string path = "models." + model.key;
+    const Node& provider = child(model.value, "provider");
+    if (!provider.is_text()) return;
+    const auto belongs = [&](const char* key, const char* to) {
+      const Node& value = child(model.value, key);
+      if (provider.text() == to && value.is_null())
+        problem(path, "provider " + provider.text() + " needs the key \"" + key + "\"",
+                model.place);
+      if (provider.text() != to && !value.is_null())
+        problem(path + "." + key, "belongs to provider " + std::string(to), value.place);
+    };
+    belongs("weights", "engine");
+    belongs("script", "scripted");
+  }
+
+  void check_tool(const Node::Field& tool) {
+    static const std::vector<std::string> kBuiltins{"calculator", "now", "read_file"};
+    const std::string path = "tools." + tool.key;
+    if (std::find(kBuiltins.begin(), kBuiltins.end(), tool.key) == kBuiltins.end())
+      problem(path, "unknown built-in tool" + suggestion(tool.key, kBuiltins), tool.place);
+    const Node& root = child(tool.value, "root");
+    if (tool.key == "read_file" && root.is_null())
+      problem(path, "required key \"root\" is missing", tool.place);
+    if (tool.key != "read_file" && !root.is_null())
+      problem(path + ".root", "belongs to read_file", root.place);
+  }
+
+  void check_servers() {
+    const std::vector<std::string> declared = names_of(child(doc_, "mcp"));
+    for (const Node::Field& server : child(doc_, "mcpServers").fields)
+      if (std::find(declared.begin(), declared.end(), server.key) != declared.end())
+        problem("mcpServers." + server.key, "also declared under mcp", server.place);
+  }
+
+  // What can be known before servers are started: built-ins by name, servers by prefix.
+  void check_tool_pattern(const Node& node, const std::string& path) {
+    if (!node.is_text() || node.pending) return;
+    const std::string& pattern = node.text();
+    std::vector<std::string> known{"calculator", "now", "read_file"};
+    std::vector<std::string> servers = names_of(child(doc_, "mcp"));
+    for (const std::string& name : names_of(child(doc_, "mcpServers"))) servers.push_back(name);
+    const size_t slash = pattern.find('/');
+    const size_t double_underscore = pattern.find("__");
+    const size_t cut = slash != std::string::npos ? slash : double_underscore;
+    if (cut != std::string::npos) {
+      const std::string server = pattern.substr(0, cut);
+      if (server.find('*') == std::string::npos &&
+          std::find(servers.begin(), servers.end(), server) == servers.end())
+        problem(path, "unknown MCP server \"" + server + "\" in \"" + pattern + "\"" +
+                          suggestion(server, servers),
+                node.place);
+      return;
+    }
+    if (pattern.find('*') != std::string::npos) return;
+    if (std::find(known.begin(), known.end(), pattern) == known.end())
+      return problem(path, "unknown tool \"" + pattern + "\"" + suggestion(pattern, known),
+                     node.place);
+    if (pattern == "read_file" && child(doc_, "tools").find("read_file") == nullptr)
+      problem(path, "read_file needs tools.read_file.root", node.place);
+  }
+
+  void check_agent(const Node::Field& agent) {
+    const std::string path = "agents." + agent.key;
+    model_of(agent.value, path, agent.place);
+    const Node& tools = child(agent.value, "tools");
+    for (size_t i = 0; i < tools.items.size(); ++i)
+      check_tool_pattern(tools.items[i], path + ".tools[" + std::to_string(i) + "]");
+  }
+
+  // A list of names from `known`, without repetitions.
+  std::set<std::string> check_names(const Node& list, const std::string& path, const char* what,
+                                    const std::vector<std::string>& known) {
+    std::set<std::string> seen;
+    for (size_t i = 0; i < list.items.size(); ++i) {
+      const std::string at = path + "[" + std::to_string(i) + "]";
+      if (!refers(list.items[i], at, what, known)) continue;
+      if (!seen.insert(list.items[i].text()).second)
+        problem(at, "\"" + list.items[i].text() + "\" is listed twice", list.items[i].place);
+    }
+    return seen;
+  }
+
+  void check_topology(const Node::Field& topology) {
+    const std::string path = "topologies." + topology.key;
+    const Node& node = topology.value;
+    check_names(child(node, "members"), path + ".members", "agent", agents_);
+    std::vector<std::string> members;
+    for (const Node& item : child(node, "members").items)
+      if (item.is_text()) members.push_back(item.text());
+    check_names(child(node, "answer"), path + ".answer", "member", members);
+    const Node& manager = child(node, "manager");
+    if (manager.kind == Node::Kind::map) model_of(manager, path + ".manager", manager.place);
+    if (child(node, "first_goal").is_text() && child(node, "first_goal").text() == "manager" &&
+        manager.is_null())
+      problem(path + ".first_goal", "there is no manager", child(node, "first_goal").place);
+    const std::string kind = child(node, "kind").is_text() ? child(node, "kind").text() : "dytopo";
+    check_kind(node, path, kind, members);
+  }
+
+  void check_kind(const Node& node, const std::string& path, const std::string& kind,
+                  const std::vector<std::string>& members) {
+    const auto belongs = [&](const char* key, const char* to) {
+      const Node& value = child(node, key);
+      if (kind != to && !value.is_null())
+        problem(path + "." + key, "belongs to kind " + std::string(to), value.place);
+    };
+    belongs("edges", "static");
+    belongs("layers", "layered");
+    belongs("random_edges", "random");
+    if (kind == "single" && members.size() != 1)
+      problem(path + ".members", "expected one member for kind single, found " +
+                                     std::to_string(members.size()),
+              child(node, "members").place);
+    std::set<std::pair<std::string, std::string>> seen;
+    const Node& edges = child(node, "edges");
+    for (size_t i = 0; i < edges.items.size(); ++i) {
+      const std::string at = path + ".edges[" + std::to_string(i) + "]";
+      const Node &from = child(edges.items[i], "from"), &to = child(edges.items[i], "to");
+      const bool good = refers(from, at + ".from", "member", members);
+      if (!refers(to, at + ".to", "member", members) || !good) continue;
+      if (from.text() == to.text()) problem(at, "an edge from an agent to itself", from.place);
+      if (!seen.emplace(from.text(), to.text()).second)
+        problem(at, "an edge listed twice", from.place);
+    }
+    if (kind == "layered") check_layers(child(node, "layers"), path, node.place, members);
+  }
+
+  void check_layers(const Node& layers, const std::string& path, const Place& place,
+                    const std::vector<std::string>& members) {
+    std::set<std::string> seen;
+    for (size_t i = 0; i < layers.items.size(); ++i)
+      for (const Node& item : layers.items[i].items) {
+        const std::string at = path + ".layers[" + std::to_string(i) + "]";
+        if (refers(item, at, "member", members) && !seen.insert(item.text()).second)
+          problem(at, "\"" + item.text() + "\" is in two layers", item.place);
+      }
+    for (const std::string& member : members)
+      if (!seen.contains(member))
+        problem(path + ".layers", "\"" + member + "\" is in no layer",
+                layers.is_null() ? place : layers.place);
+  }
+
+  void check_graph() {
+    const Node& graph = child(doc_, "graph");
+    if (graph.fields.empty()) return check_without_graph();
+    for (const Node::Field& task : graph.fields) check_task(task);
+    check_cycles(graph);
+    for (const Node::Field& task : graph.fields) {
+      const std::vector<std::string> before = ancestors_of(graph, task.key);
+      check_expressions(child(task.value, "in"), "graph." + task.key + ".in", before);
+      check_expressions(child(task.value, "args"), "graph." + task.key + ".args", before);
+    }
+  }
+
+  void check_without_graph() {
+    const Place& place = doc_.place;
+    if (topologies_.size() > 1 || (topologies_.empty() && agents_.size() > 1))
+      problems_.push_back({"required key \"graph\" is missing: what should be run?", place});
+    if (std::find(inputs_.begin(), inputs_.end(), "task") == inputs_.end())
+      problems_.push_back({"without graph the work is ${inputs.task}: declare inputs.task", place});
+  }
+
+  void check_task(const Node::Field& task) {
+    static const std::set<std::string> kReserved{"inputs", "env", "swarm"};
+    const std::string path = "graph." + task.key;
+    if (kReserved.contains(task.key))
+      problem(path, "the name \"" + task.key + "\" is taken", task.place);
+    int kinds = 0;
+    for (const char* kind : {"agent", "topology", "tool"})
+      kinds += !child(task.value, kind).is_null();
+    if (kinds != 1 && task.value.kind == Node::Kind::map)
+      problem(path, "expected exactly one of agent, topology, tool, found " +
+                        std::to_string(kinds),
+              task.place);
+    refers(child(task.value, "agent"), path + ".agent", "agent", agents_);
+    refers(child(task.value, "topology"), path + ".topology", "topology", topologies_);
+    check_tool_pattern(child(task.value, "tool"), path + ".tool");
+    const bool tool = !child(task.value, "tool").is_null();
+    if (!tool && !child(task.value, "args").is_null())
+      problem(path + ".args", "belongs to a tool task", child(task.value, "args").place);
+    if (tool && !child(task.value, "in").is_null())
+      problem(path + ".in", "a tool task has args", child(task.value, "in").place);
+    if (!tool && kinds == 1 && child(task.value, "in").is_null())
+      problem(path, "required key \"in\" is missing", task.place);
+    check_names(child(task.value, "after"), path + ".after", "task", tasks_);
+  }
+
+  std::vector<std::string> after_of(const Node& graph, const std::string& task) const {
+    std::vector<std::string> out;
+    for (const Node& item : child(child(graph, task), "after").items)
+      if (item.is_text()) out.push_back(item.text());
+    return out;
+  }
+
+  std::vector<std::string> ancestors_of(const Node& graph, const std::string& task) const {
+    std::set<std::string> seen;
+    std::vector<std::string> open = after_of(graph, task);
+    while (!open.empty()) {
+      const std::string next = open.back();
+      open.pop_back();
+      if (!seen.insert(next).second) continue;
+      for (const std::string& further : after_of(graph, next)) open.push_back(further);
+    }
+    return {seen.begin(), seen.end()};
+  }
+
+  void check_cycles(const Node& graph) {
+    enum class Seen : uint8_t { no, open, done };
+    std::map<std::string, Seen> seen;
+    std::vector<std::string> trail;
+    const std::function<void(const std::string&)> visit = [&](const std::string& task) {
+      seen[task] = Seen::open;
+      trail.push_back(task);
+      for (const std::string& before : after_of(graph, task)) {
+        if (graph.find(before) == nullptr || seen[before] == Seen::done) continue;
+        if (seen[before] == Seen::no) {
+          visit(before);
+          continue;
+        }
+        std::string cycle;
+        for (auto at = std::find(trail.begin(), trail.end(), before); at != trail.end(); ++at)
+          cycle += *at + " -> ";
+        problem("graph." + task + ".after", "tasks wait for each other: " + cycle + before,
+                child(child(graph, task), "after").place);
+      }
+      trail.pop_back();
+      seen[task] = Seen::done;
+    };
+    for (const std::string& task : tasks_)
+      if (seen[task] == Seen::no) visit(task);
+  }
+
+  void check_expressions(const Node& node, const std::string& path,
+                         const std::vector<std::string>& tasks) {
+    for (const Node& item : node.items) check_expressions(item, path, tasks);
+    for (const Node::Field& field : node.fields)
+      check_expressions(field.value, path + "." + field.key, tasks);
+    if (!node.is_text()) return;
+    const Result<std::vector<Reference>> found = references_in(node.scalar);
+    if (!found) return problem(path, found.error().message, node.place);
+    for (const Reference& reference : *found) check_reference(reference, path, node.place, tasks);
+  }
+
+  void check_reference(const Reference& reference, const std::string& path, const Place& place,
+                       const std::vector<std::string>& tasks) {
+    const std::string& root = reference.path[0];
+    if (root == "env" || root == "swarm") return;
+    const auto known = [](const std::vector<std::string>& names, const std::string& name) {
+      return std::find(names.begin(), names.end(), name) != names.end();
+    };
+    if (root == "inputs") {
+      if (reference.path.size() < 2 || !known(inputs_, reference.path[1]))
+        problem(path, "unknown input in ${" + reference.text() + "}" +
+                          (reference.path.size() < 2 ? "" : suggestion(reference.path[1], inputs_)),
+                place);
+      return;
+    }
+    if (!known(tasks, root)) {
+      problem(path,
+              known(tasks_, root)
+                  ? "${" + reference.text() + "} reads task \"" + root +
+                        "\", which need not have ended: add it to after"
+                  : "unknown task in ${" + reference.text() + "}" + suggestion(root, tasks_),
+              place);
+      return;
+    }
+    if (reference.path.size() < 2 ||
+        (reference.path[1] != "output" && reference.path[1] != "state"))
+      problem(path, "expected ${" + root + ".output} or ${" + root + ".state}, found ${" +
+                        reference.text() + "}",
+              place);
+  }
+
+  const Node& doc_;
+  std::vector<Problem>& problems_;
+  std::vector<std::string> models_, agents_, topologies_, tasks_, inputs_;
+};
+
+}  // namespace
+
+void check_references(const Node& document, std::vector<Problem>& problems) {
+  Checker(document, problems).run();
+}
+
+}  // namespace swarm::config

@@ -1,0 +1,213 @@
+#include <doctest/doctest.h>
+
+#include <cstdlib>
+#include <string>
+
+#include "orchestrator/config/expression.h"
+#include "orchestrator/config/load.h"
+#include "tests/support/support.h"
+
+using namespace swarm;
+using namespace swarm::config;
+
+namespace {
+
+const std::string kBase = R"(
+schema: swarm/v1
+name: desk
+inputs:
+  task: {required: true}
+  tau: {type: number, default: 0.5}
+  rounds: {type: integer, default: 4}
+models:
+  fake: {provider: scripted, script: replies.json, sampling: {temperature: 0.5, top_k: 7}}
+agents:
+  Clerk: {instructions: "Look up.", tools: [calculator], sampling: {top_k: 3}}
+  Solver: {instructions: "Solve."}
+topologies:
+  desk:
+    members: [Clerk, Solver]
+    manager: {instructions: "Decide.", goals: [a, b]}
+    rounds: {max: "${inputs.rounds}"}
+    match: {tau: "${inputs.tau}", k_in: 2}
+    answer: [Solver]
+)";
+
+Loaded load(const std::string& text, LoadOptions options = {}) {
+  options.inputs.emplace("task", "price it");
+  return load_text(text, "swarm.yaml", "conf", options);
+}
+
+Config good(const std::string& text, LoadOptions options = {}) {
+  Loaded loaded = load(text, std::move(options));
+  REQUIRE_MESSAGE(loaded.config.has_value(), loaded.report());
+  return std::move(*loaded.config);
+}
+
+bool refuses(const std::string& text, const std::string& part, const LoadOptions& options = {}) {
+  const Loaded loaded = load(text, options);
+  const bool found = !loaded.config && loaded.report().find(part) != std::string::npos;
+  if (!found) MESSAGE(loaded.report());
+  return found;
+}
+
+}  // namespace
+
+TEST_CASE("config: a topology alone becomes one task that reads inputs.task") {
+  const Config config = good(kBase);
+  CHECK(config.name == "desk");
+  REQUIRE(config.tasks.size() == 1);
+  CHECK(config.tasks[0].kind == TaskEntry::Kind::topology);
+  CHECK(config.tasks[0].target == "desk");
+  CHECK(config.tasks[0].in == "${inputs.task}");
+  const TopologyEntry& desk = config.topologies[0];
+  CHECK(desk.rounds_max == 4);
+  CHECK(desk.options.match.tau == 0.5);
+  CHECK(desk.options.match.k_in == 2);
+  CHECK(desk.options.agents == 2);
+  CHECK(desk.manager->goals == std::vector<std::string>{"a", "b"});
+  CHECK(desk.manager->config.name == "Manager");
+  CHECK(desk.answer == std::vector<std::string>{"Solver"});
+  CHECK(desk.first_goal == "task");
+}
+
+TEST_CASE("config: sampling of an agent overrides the model's key by key") {
+  const Config config = good(kBase);
+  CHECK(config.agent("Clerk")->config.sampling.top_k == 3);
+  CHECK(config.agent("Clerk")->config.sampling.temperature == 0.5);
+  CHECK(config.agent("Solver")->config.sampling.top_k == 7);
+}
+
+TEST_CASE("config: defaults come from the table") {
+  const Config config = good(kBase);
+  CHECK(config.agent("Clerk")->config.max_turns == 8);
+  CHECK(config.agent("Clerk")->config.max_tokens == 1024);
+  CHECK(!config.agent("Clerk")->timeout);
+  CHECK(config.journal_dir == ".swarm/runs");
+  CHECK(config.sync == Sync::async);
+  CHECK(config.models[0].script == "conf/replies.json");  // relative to the file
+}
+
+TEST_CASE("config: inputs are typed and required ones are asked for") {
+  CHECK(good(kBase, {.inputs = {{"rounds", "9"}}}).topologies[0].rounds_max == 9);
+  CHECK(refuses(kBase, "rounds: expected integer, found \"many\"",
+                {.inputs = {{"rounds", "many"}}}));
+  CHECK(refuses(kBase, "unknown input \"tsk\"; did you mean \"task\"?",
+                {.inputs = {{"tsk", "x"}}}));
+  const Loaded missing = load_text(kBase, "swarm.yaml", "", {});
+  CHECK(!missing.config);
+  CHECK(missing.report().find("required input is missing; say --in task=") != std::string::npos);
+  CHECK(load_text(kBase, "swarm.yaml", "", {.need_inputs = false}).config.has_value());
+}
+
+TEST_CASE("config: --set overrides before validation, with YAML values and new keys") {
+  const Config config = good(kBase, {.sets = {"topologies.desk.match.tau=1.1",
+                                              "topologies.desk.members=[Solver]",
+                                              "topologies.desk.on_isolated=best",
+                                              "limits.wall=5m"}});
+  CHECK(config.topologies[0].options.match.tau == 1.1);
+  CHECK(config.topologies[0].members == std::vector<std::string>{"Solver"});
+  CHECK(config.topologies[0].options.match.on_isolated == topology::OnIsolated::best);
+  CHECK(config.limits.wall == Milliseconds(300000));
+  CHECK(refuses(kBase, "topologies.desk.match.tau: expected a number",
+                {.sets = {"topologies.desk.match.tau=x"}}));
+  CHECK(refuses(kBase, "there is no place \"x\"", {.sets = {"schema.x=1"}}));
+  CHECK(refuses(kBase, "expected PATH=VALUE", {.sets = {"nothing"}}));
+}
+
+TEST_CASE("config: a lone expression keeps its type, a mixed one is text, $${ is literal") {
+  const auto lookup = [](const Reference& reference) -> Result<Json> {
+    const Json value{{"n", 3}, {"list", {1, {{"k", "v"}}}}, {"text", "hi"}};
+    return walk(value, reference, 0);
+  };
+  const auto value = [&](const char* text) {
+    const Result<Json> result = evaluate_all(Json(text), lookup);
+    REQUIRE(result.has_value());
+    return *result;
+  };
+  CHECK(value("${n}") == Json(3));
+  CHECK(value("n=${n}") == "n=3");
+  CHECK(value("${list[1].k}") == "v");
+  CHECK(value("a ${list} b") == "a [1,{\"k\":\"v\"}] b");
+  CHECK(value("$${n} ${text}") == "${n} hi");
+  CHECK(value("no dollar {}$") == "no dollar {}$");
+  CHECK(evaluate_all(Json("${list[7]}"), lookup).has_error());
+  for (const char* bad : {"${}", "${a b}", "${a.}", "${a[}", "${a[x]}", "${a", "${.a}", "${1}"})
+    CHECK(parse_template(bad).has_error());
+}
+
+TEST_CASE("config: environment variables and program folders can be referred to") {
+  REQUIRE(setenv("SWARM_TEST_VALUE", "from the environment", 1) == 0);
+  const std::string text = kBase + "description: \"${env.SWARM_TEST_VALUE} at ${swarm.bin_dir}\"\n";
+  CHECK(good(text, {.bin_dir = "/opt/x"}).description == "from the environment at /opt/x");
+  const Loaded missing = load(kBase + "description: \"${env.SWARM_TEST_MISSING}\"\n");
+  CHECK(!missing.config);
+  CHECK(missing.kind() == ErrorKind::environment);
+}
+
+TEST_CASE("config: !file reads text, and content where the name says so") {
+  const test::TempDir dir;
+  test::write_file(dir.path() / "role.md", "You are a clerk.\nBe brief.\n");
+  test::write_file(dir.path() / "servers.json",
+                   R"({"mcpServers": {"shop": {"command": "price-list", "args": ["--x", "1"],
+                       "env": {"A": "b"}}}})");
+  test::write_file(dir.path() / "swarm.yaml",
+                   kBase + "mcp: !file servers.json\ndescription: !file role.md\n");
+  const Loaded loaded =
+      load_file((dir.path() / "swarm.yaml").string(), {.inputs = {{"task", "x"}}});
+  REQUIRE_MESSAGE(loaded.config.has_value(), loaded.report());
+  CHECK(loaded.config->description == "You are a clerk.\nBe brief.\n");
+  REQUIRE(loaded.config->servers.size() == 1);
+  CHECK(loaded.config->servers[0].command ==
+        std::vector<std::string>{"price-list", "--x", "1"});
+  CHECK(loaded.config->servers[0].env.at("A") == "b");
+  CHECK(refuses(kBase + "description: !file /nonexistent.md\n", "cannot read file"));
+  CHECK(refuses(kBase + "description: !include x\n", "expected the tag !file"));
+}
+
+TEST_CASE("config: mcpServers is accepted beside the native form; programs with a slash move") {
+  const Config config = good(kBase + R"(
+mcp:
+  a: {command: [./bin/a, "${inputs.task}"], call_timeout: 5s}
+  b: {command: [b]}
+mcpServers:
+  c: {command: /usr/bin/c}
+)");
+  REQUIRE(config.servers.size() == 3);
+  CHECK(config.servers[0].command == std::vector<std::string>{"conf/bin/a", "price it"});
+  CHECK(config.servers[0].call_timeout == Milliseconds(5000));
+  CHECK(config.servers[1].command == std::vector<std::string>{"b"});
+  CHECK(config.servers[2].command == std::vector<std::string>{"/usr/bin/c"});
+}
+
+TEST_CASE("config: anchors work, bombs and depth do not") {
+  const Config config = good(kBase + "tools:\n  calculator: &o {result_bytes_max: 9}\n  now: *o\n");
+  CHECK(config.tools[1].result_bytes_max == 9);
+  std::string bomb = "x0: &x0 [1,1,1,1,1,1,1,1]\n";
+  for (int i = 1; i < 9; ++i) {
+    const std::string last = "*x" + std::to_string(i - 1);
+    bomb += "x" + std::to_string(i) + ": &x" + std::to_string(i) + " [";
+    for (int k = 0; k < 8; ++k) bomb += last + ",";
+    bomb += last + "]\n";
+  }
+  CHECK(refuses(bomb, "expected at most 200000 values"));
+  CHECK(refuses(std::string(100, '['), "error"));
+}
+
+TEST_CASE("config: the resolved document is written as YAML that loads to the same values") {
+  const Config config = good(kBase);
+  const std::string yaml = to_yaml(config.document);
+  const Loaded again = load_text(yaml, "resolved.yaml", "conf", {.inputs = {{"task", "price it"}}});
+  REQUIRE_MESSAGE(again.config.has_value(), again.report());
+  CHECK(again.config->document == config.document);
+}
+
+TEST_CASE("config: plain scalars follow the core schema") {
+  CHECK(plain_scalar("~").is_null());
+  CHECK(plain_scalar("true") == true);
+  CHECK(plain_scalar("no") == "no");  // text, not false
+  CHECK(plain_scalar("+12") == 12);
+  CHECK(plain_scalar("1e3") == 1000.0);
+  CHECK(plain_scalar("inf") == "inf");
+  CHECK(plain_scalar("1.2.3") == "1.2.3");
+}
