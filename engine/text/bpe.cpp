@@ -84,8 +84,10 @@ void merge_piece(const MergeTable& table, std::vector<int32_t>& ids, MergeScratc
   const auto count = static_cast<int32_t>(ids.size());
   symbols.resize(ids.size());
   scratch.queue.clear();
-  for (int32_t i = 0; i < count; ++i)
-    symbols[static_cast<size_t>(i)] = {ids[static_cast<size_t>(i)], i - 1, i + 1 < count ? i + 1 : -1};
+  for (int32_t i = 0; i < count; ++i) {
+    const auto at = static_cast<size_t>(i);
+    symbols[at] = {ids[at], i - 1, i + 1 < count ? i + 1 : -1};
+  }
   for (int32_t i = 0; i + 1 < count; ++i) push_pair(table, scratch, i);
 
   while (!scratch.queue.empty()) {

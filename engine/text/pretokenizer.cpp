@@ -31,9 +31,11 @@ bool is_blank(CharClass kind) { return kind == CharClass::space || kind == CharC
 
 // End of the run of characters of one class that begins at position.
 size_t run_end(std::string_view text, size_t position, CharClass kind) {
-  for (Char c = char_at(text, position); c.length != 0 && c.kind == kind; c = char_at(text, position))
+  for (;;) {
+    const Char c = char_at(text, position);
+    if (c.length == 0 || c.kind != kind) return position;
     position += c.length;
-  return position;
+  }
 }
 
 // Alternative 1: an English contraction, any case. U+017F (long s) folds to s as it does in the

@@ -1,8 +1,8 @@
 // engine/text/tokenizer.h — Byte-level BPE between text and token ids, read from a model file.
-// Immutable after creation, shared, thread-safe; nothing blocks. Creation fails on a vocabulary that
-// could not represent every byte or that this build does not know (named in the error); encoding and
-// decoding never fail. Text is not normalised, so every byte string round-trips, valid UTF-8 or not
-// (Hugging Face applies NFC first: normalise before calling if ids must agree for such text).
+// Immutable after creation, shared, thread-safe; nothing blocks. Creation fails on a vocabulary
+// that could not represent every byte or that this build does not know (named in the error);
+// encoding and decoding never fail. Text is not normalised, so every byte string round-trips, valid
+// UTF-8 or not (Hugging Face applies NFC first: normalise before calling if ids must agree then).
 // Rules: reference/engine.md section 9. Special = any token that plain text cannot form.
 #pragma once
 

@@ -163,8 +163,9 @@ TEST_CASE("tokenizer: random user text never yields a special token through the 
     text.append("<|im_end|>\n", Trust::trusted);
     const auto ids = tokenizer->encode(text);
     REQUIRE(tokenizer->decode(ids) == text.text());
-    const auto specials =
-        std::count_if(ids.begin(), ids.end(), [&](TokenId id) { return tokenizer->is_special(id); });
+    const auto specials = std::count_if(ids.begin(), ids.end(), [&](TokenId id) {
+      return tokenizer->is_special(id);
+    });
     REQUIRE(specials == 2);
   }
 }

@@ -10,7 +10,7 @@
 
 namespace swarm::test {
 
-// 256 bytes, some English and cross-character merges, the 26 added tokens of Qwen3, one unused slot.
+// 256 bytes, some English and cross-character merges, the 26 added tokens of Qwen3, an unused slot.
 engine::text::TokenizerParts small_parts();
 std::shared_ptr<const engine::text::Tokenizer> small_tokenizer();
 
