@@ -59,13 +59,14 @@ class Registry {
  public:
   Result<void> add(std::shared_ptr<Tool> tool);     // shared: registry and MCP session own it
   Tool* find(std::string_view name) const;
-  // Exact names or globs ("fs/read_*" matches "fs__read_file"); an entry that matches nothing is an
+  // Exact names or globs of '*' and '?' ("fs/read_*" matches "fs__read_file"); an entry that matches nothing is an
   // error with a suggestion. Order of the registry, without duplicates.
   Result<std::vector<Tool*>> select(std::span<const std::string> patterns) const;
   std::vector<Tool*> all() const;
 
   // Finds, validates the arguments, calls, caps the result. Unknown tool and bad arguments come
   // back as ToolResult{is_error} with a text that helps the model. Deadline of the context applies.
+  // Pass a named ToolContext: GCC 12 destroys aggregate temporaries of a co_await expression twice.
   Async<ToolResult> dispatch(std::string name, Json arguments, ToolContext context,
                              DispatchOptions options = {}) const;
 
@@ -79,6 +80,7 @@ Result<void> validate_json(const Json& schema, const Json& value);
 // Built-in tools by name ("calculator", "now", "read_file"); read_file_root confines read_file.
 struct BuiltinOptions {
   std::string read_file_root;
+  const Clock* clock = nullptr;    // nullptr = the machine's clock; else outlives the tool
 };
 Result<std::shared_ptr<Tool>> make_builtin(std::string_view name, const BuiltinOptions& options);
 std::span<const std::string> builtin_names();

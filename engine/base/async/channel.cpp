@@ -20,7 +20,7 @@ struct Sleeper::Timer {
 Sleeper::Sleeper(Executor executor) : timer_(std::make_unique<Timer>(std::move(executor))) {}
 Sleeper::~Sleeper() = default;
 
-Async<> Sleeper::sleep(std::shared_ptr<Sleeper> self) {
+Async<> Sleeper::suspend(std::shared_ptr<Sleeper> self) {
   boost::system::error_code woken;
   co_await self->timer_->timer.async_wait(net::redirect_error(net::use_awaitable, woken));
 }

@@ -29,7 +29,7 @@ class Sleeper {
   Sleeper& operator=(const Sleeper&) = delete;
 
   // Returns when woken or when the caller is cancelled; never throws.
-  static Async<> sleep(std::shared_ptr<Sleeper> self);
+  static Async<> suspend(std::shared_ptr<Sleeper> self);
   static void wake(std::shared_ptr<Sleeper> self);
 
  private:
@@ -61,7 +61,7 @@ class Channel {
       waiter->value.emplace(std::move(value));
       senders_.push_back(waiter);
     }
-    co_await channel_detail::Sleeper::sleep(waiter);
+    co_await channel_detail::Sleeper::suspend(waiter);
     const std::lock_guard lock(mutex_);
     if (waiter->settled && waiter->value) channel_detail::throw_closed();
     if (waiter->settled) co_return;
@@ -86,7 +86,7 @@ class Channel {
       waiter = std::make_shared<Waiter>(executor);
       receivers_.push_back(waiter);
     }
-    co_await channel_detail::Sleeper::sleep(waiter);
+    co_await channel_detail::Sleeper::suspend(waiter);
     const std::lock_guard lock(mutex_);
     if (waiter->settled) co_return std::move(waiter->value);
     std::erase(receivers_, waiter);
