@@ -59,8 +59,8 @@ class Registry {
  public:
   Result<void> add(std::shared_ptr<Tool> tool);     // shared: registry and MCP session own it
   Tool* find(std::string_view name) const;
-  // Exact names or globs of '*' and '?' ("fs/read_*" matches "fs__read_file"); an entry that matches nothing is an
-  // error with a suggestion. Order of the registry, without duplicates.
+  // Exact names or globs of '*' and '?' ("fs/read_*" matches "fs__read_file"); an entry that
+  // matches nothing is an error with a suggestion. Order of the registry, without duplicates.
   Result<std::vector<Tool*>> select(std::span<const std::string> patterns) const;
   std::vector<Tool*> all() const;
 

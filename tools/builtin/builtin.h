@@ -1,4 +1,4 @@
-// tools/builtin/builtin.h — Constructors of the built-in tools; private to tools/. One tool per file.
+// tools/builtin/builtin.h — Constructors of the built-in tools, one tool per file. Private.
 #pragma once
 
 #include <memory>

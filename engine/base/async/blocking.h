@@ -1,5 +1,5 @@
-// engine/base/async/blocking.h — Blocking work (files, CPU-bound encoders) on a small thread pool, so
-// that strands never block.
+// engine/base/async/blocking.h — Blocking work (files, CPU-bound encoders) on a small thread pool,
+// so that strands never block.
 //
 //   const std::string text = co_await run_blocking(pool, [path] { return read_all(path); });
 //

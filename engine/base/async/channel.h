@@ -1,7 +1,7 @@
 // engine/base/async/channel.h — A bounded queue between coroutines, also between strands and
 // threads. FIFO in values and in waiters. Overflow policy: send() waits for room, try_send()
-// refuses. Thread-safe; the channel outlives its users. Cancelling a waiting send or receive ends it
-// with operation_aborted and loses nothing.
+// refuses. Thread-safe; the channel outlives its users. Cancelling a waiting send or receive ends
+// it with operation_aborted and loses nothing.
 // Own code: asio's experimental channel drops buffered values and forgets waiting senders on
 // close() in Boost 1.81.
 #pragma once
