@@ -22,7 +22,7 @@ namespace swarm::engine {
 struct ThinkMarkers {
   TokenId begin = -1;
   TokenId end = -1;
-  std::vector<TokenId> closing;     // the helper text, with `end` inside
+  std::vector<TokenId> closing = {};  // the helper text, with `end` inside
 };
 
 struct NewToken {

@@ -19,7 +19,7 @@ namespace swarm::engine {
 struct StepLoopOptions {
   sched::SchedulerLimits limits;
   int32_t vocab = 0;                  // ids from here on are never chosen (padding of the model)
-  ThinkMarkers think;
+  ThinkMarkers think = {};
 };
 
 class StepLoop {
