@@ -25,9 +25,9 @@ struct ChatToolCall {
 
 struct ChatMessage {
   std::string role;                       // system | user | assistant | tool
-  std::string content;
-  std::string reasoning;                  // assistant only
-  std::vector<ChatToolCall> tool_calls;   // assistant only
+  std::string content = {};
+  std::string reasoning = {};                 // assistant only
+  std::vector<ChatToolCall> tool_calls = {};  // assistant only
 };
 
 struct ChatTool {
@@ -38,18 +38,19 @@ struct ChatTool {
 
 struct ChatPrompt {
   std::vector<ChatMessage> messages;
-  std::vector<ChatTool> tools;            // order is kept: part of the shared prefix
-  std::optional<bool> enable_thinking;    // unset = the template's default
+  std::vector<ChatTool> tools = {};       // order is kept: part of the shared prefix
+  std::optional<bool> enable_thinking = {};  // unset = the template's default
   bool add_generation_prompt = true;
 };
 
 // What a turn may say; see grammar::TurnSpec.
 struct TurnRules {
-  std::optional<Json> output_schema;
-  std::vector<ChatTool> tools;
+  std::optional<Json> output_schema = {};
+  std::vector<ChatTool> tools = {};
   grammar::ToolChoice tool_choice = grammar::ToolChoice::automatic;
-  std::string named_tool;
+  std::string named_tool = {};
   int32_t calls_max = 16;
+  std::optional<bool> enable_thinking = {};  // as in the ChatPrompt: reasoning stays free text
 };
 
 // What arrived while streaming.

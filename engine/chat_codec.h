@@ -8,6 +8,7 @@
 
 #include "engine/base/error.h"
 #include "engine/chat.h"
+#include "engine/formats/gguf.h"
 #include "engine/generation.h"
 
 namespace swarm::engine {

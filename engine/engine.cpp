@@ -1,0 +1,126 @@
+#include "engine/engine.h"
+
+#include <algorithm>
+#include <new>
+
+#include "engine/base/units.h"
+#include "engine/chat.h"
+#include "engine/chat_codec.h"
+#include "engine/grammar_constraint.h"
+#include "engine/model/model_source.h"
+#include "engine/model/transformer.h"
+#include "engine/step_loop.h"
+
+namespace swarm::engine {
+namespace {
+
+constexpr uint64_t kDefaultKvBytesMax = 1_GiB;
+
+Result<int32_t> choose_page_count(const EngineConfig& config, const model::ModelConfig& shape,
+                                  int32_t context, model::KvType k_type, model::KvType v_type) {
+  const auto page_tokens = static_cast<uint64_t>(config.page_tokens);
+  const uint64_t page_bytes = model::kv_bytes_per_token(shape, k_type, v_type) * page_tokens;
+  const uint64_t context_pages = (static_cast<uint64_t>(context) + page_tokens - 1) / page_tokens;
+  const uint64_t wanted = context_pages * static_cast<uint64_t>(config.max_resident);
+  const uint64_t limit =
+      (config.kv_bytes_max == 0 ? kDefaultKvBytesMax : config.kv_bytes_max) / page_bytes;
+  const uint64_t pages = config.kv_bytes_max == 0 ? std::min(wanted, limit) : limit;
+  if (pages < 1 || pages > INT32_MAX)
+    return invalid_input("engine.kv_bytes_max: one page of " +
+                         std::to_string(config.page_tokens) + " tokens takes " +
+                         format_bytes(page_bytes) + ", the limit " +
+                         format_bytes(limit * page_bytes) + " holds " + std::to_string(pages));
+  return static_cast<int32_t>(pages);
+}
+
+ModelInfo describe(const model::Transformer& transformer, const formats::GgufFile& file,
+                   int32_t context) {
+  const model::ModelConfig& shape = transformer.config();
+  return {.name = shape.name.empty() ? file.name() : shape.name,
+          .architecture = shape.architecture,
+          .device = transformer.device_name(),
+          .context = context,
+          .vocab = shape.vocab,
+          .weight_bytes = transformer.weight_bytes(),
+          .kv_bytes = transformer.kv_bytes(),
+          .bytes_per_token = transformer.bytes_per_token()};
+}
+
+model::KvType kv_type(const std::string& name) {
+  return name == "f32" ? model::KvType::f32 : model::KvType::f16;
+}
+
+}  // namespace
+
+struct Engine::Impl {
+  std::shared_ptr<const formats::GgufFile> file;
+  std::unique_ptr<model::Transformer> transformer;
+  Result<std::shared_ptr<const ChatCodec>> codec;   // shared with whoever asked chat() for it
+  ModelInfo info;
+  std::unique_ptr<StepLoop> loop;
+};
+
+Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Engine::~Engine() = default;
+
+Result<std::unique_ptr<Engine>> Engine::open(const EngineConfig& config, const Clock& clock) try {
+  SWARM_TRY_VOID(config.validate());
+  if (config.device.starts_with("cuda"))
+    return unsupported("engine.device: this build has no CUDA backend; use auto or cpu");
+  SWARM_TRY(auto file, model::open_model(config.model));
+  SWARM_TRY(const model::ModelConfig shape, model::read_model_config(*file));
+  const int32_t context =
+      config.context_max == 0 ? shape.context : std::min(shape.context, config.context_max);
+  const model::KvType k_type = kv_type(config.k_type), v_type = kv_type(config.v_type);
+  SWARM_TRY(const int32_t page_count,
+            choose_page_count(config, shape, context, k_type, v_type));
+  StepLoopOptions options{.limits = {.page_count = page_count,
+                                     .page_tokens = config.page_tokens,
+                                     .max_running = config.max_running,
+                                     .max_resident = config.max_resident,
+                                     .prefill_batch_tokens = config.prefill_batch_tokens,
+                                     .queue_depth_max = config.queue_depth_max,
+                                     .context = context},
+                          .vocab = shape.vocab};
+  SWARM_TRY(auto transformer,
+            model::Transformer::open(file, {.k_type = k_type,
+                                            .v_type = v_type,
+                                            .page_tokens = config.page_tokens,
+                                            .page_count = page_count,
+                                            .batch_tokens_max = options.limits.step_tokens_max(),
+                                            .threads = config.threads,
+                                            .isa = config.isa}));
+  TextSide text = open_text_side(*file, shape.vocab);
+  if (text.vocab > 0) options.vocab = text.vocab;
+  options.think = std::move(text.think);
+  auto impl = std::make_unique<Impl>(
+      Impl{.file = file, .transformer = std::move(transformer), .codec = std::move(text.codec),
+           .info = {}, .loop = nullptr});
+  impl->info = describe(*impl->transformer, *file, context);
+  impl->loop = std::make_unique<StepLoop>(*impl->transformer, std::move(options), clock);
+  return std::unique_ptr<Engine>(new Engine(std::move(impl)));
+} catch (const std::bad_alloc&) {
+  return environment_error("not enough memory for the model and its KV cache; lower "
+                           "engine.kv_bytes_max or take a smaller model");
+}
+
+Result<RequestId> Engine::submit(Request request) {
+  std::unique_ptr<Constraint> constraint;
+  if (request.grammar) constraint = make_constraint(request.grammar);
+  return impl_->loop->submit(std::move(request), std::move(constraint));
+}
+
+void Engine::cancel(RequestId id) { impl_->loop->cancel(id); }
+
+Result<RequestId> Engine::fork(RequestId parent, Request request) {
+  return impl_->loop->fork(parent, std::move(request));
+}
+
+std::span<const Output> Engine::step() { return impl_->loop->step(); }
+bool Engine::idle() const { return impl_->loop->idle(); }
+EngineStats Engine::stats() const { return impl_->loop->stats(); }
+const ModelInfo& Engine::info() const { return impl_->info; }
+Result<std::shared_ptr<const ChatCodec>> Engine::chat() const { return impl_->codec; }
+void Engine::check_integrity() const { impl_->loop->check_integrity(); }
+
+}  // namespace swarm::engine
