@@ -21,18 +21,20 @@ namespace swarm::agents {
 struct AgentConfig {
   std::string name;
   std::string instructions;
-  std::vector<std::string> tools;      // names in the registry, in order
+  std::vector<std::string> tools;      // names in the registry (or globs), in order
   int32_t max_turns = 8;               // model turns in one pass
   int32_t max_tool_calls = 16;         // tool calls in one turn
   int32_t max_tokens = 1024;           // new tokens in one turn
   int32_t memory_chars_max = 64 * 1024;
+  int32_t tool_result_bytes_max = 64 * 1024;
   Sampling sampling;
   std::optional<bool> thinking;
 };
 
 // Lines "[round] author: text"; append-only. Continuation lines of multi-line text are indented by
 // two spaces, so that routed text can never forge a line of its own. Trimming drops whole lines
-// (oldest rounds' routed lines with the lowest relevance first, own lines last) and reports each.
+// (oldest rounds' routed lines with the lowest relevance first, own lines last) and reports each; it
+// goes down to three quarters of the limit, because every trim costs the shared prefix.
 class Memory {
  public:
   struct Line {
@@ -42,7 +44,7 @@ class Memory {
     double relevance = 1.0;
   };
   void append(Line line);              // empty text appends nothing
-  std::vector<Line> trim(size_t chars_max);  // returns what was dropped
+  std::vector<Line> trim(size_t chars_max);  // returns what was dropped, in the order of dropping
   const std::vector<Line>& lines() const { return lines_; }
   std::string render() const;          // every line ends in '\n'
 
@@ -63,6 +65,22 @@ struct PromptParts {
 };
 std::vector<Message> worker_prompt(const PromptParts& parts);
 
+// The prompt of a manager: all goals so far (the last is the current one), then this round's public
+// messages in reading order; empty ones give no line. No line end at the end.
+//   user:   Role: Manager. {instructions}\nGoals:\n[1] goal\n[2] goal\nReports:\n[2] Clerk: text
+struct Report {
+  std::string author, text;
+};
+struct ManagerPromptParts {
+  std::string protocol;
+  std::string task;
+  std::string name = "Manager";
+  std::string instructions;
+  std::vector<std::string> goals;
+  std::vector<Report> reports;
+};
+std::vector<Message> manager_prompt(const ManagerPromptParts& parts);
+
 // What happened inside a pass, in order; the orchestrator writes it to the journal.
 struct PassEvent {
   enum class Kind : uint8_t { model_call, model_reply, tool_call, tool_result } kind;
@@ -79,6 +97,7 @@ struct PassInput {
   Deadline deadline;
   uint64_t seed = 0;
   ContextHints hints;
+  std::function<void(std::string_view)> on_text;  // text of every turn as it arrives; may be empty
 };
 
 struct PassResult {
@@ -93,7 +112,12 @@ struct PassResult {
 };
 
 // Runs turns until the model answers without tool calls, or a limit ends it. Tool calls of one turn
-// run concurrently; results are appended in call order. observe may be empty.
+// run concurrently; results are appended in call order. Malformed calls and calls beyond a limit are
+// answered with an error that the model reads. The last turn, and the turn after a call that had
+// already failed three times with the same arguments, may not call tools. Turn n (from 1) samples
+// with mix_seed(input.seed, n). Tool events are observed when they happen. Throws what the model
+// throws, and ErrorException{invalid_input} for a tool name that the registry lacks.
+// model, registry and config outlive the call; observe may be empty.
 Async<PassResult> run_pass(Model& model, const tools::Registry& registry, const AgentConfig& config,
                            PassInput input, PassObserver observe);
 
@@ -106,7 +130,8 @@ struct ManagerMessage {
   bool is_complete = false;
   std::string next_goal, answer_from;
 };
-// with_answer adds "answer" after "private". closed sets, when not empty, become enums.
+// with_answer adds "answer" after "private". Closed sets, when not empty, become enums to which ""
+// (nothing needed, nothing offered, no next goal) is added.
 struct WorkerSchemaOptions {
   bool with_answer = false;
   std::vector<std::string> query_options, key_options;

@@ -1,6 +1,6 @@
 // engine/base/async/deadline.h — Waiting on a clock; the one way to bound an awaited operation.
-// Nothing else in the code builds timeouts by hand. Any Clock works: with a SteadyClock one timer is
-// set; any other clock is polled every millisecond of real time, so that tests may move a
+// Nothing else in the code builds timeouts by hand. Any Clock works: with a SteadyClock one timer
+// is set; any other clock is polled every millisecond of real time, so that tests may move a
 // ManualClock from anywhere. Call on a strand or a single-threaded context.
 #pragma once
 

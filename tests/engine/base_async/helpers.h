@@ -49,7 +49,8 @@ inline bool aborted(const std::exception_ptr& e) {
 }
 
 // Runs task as a root that can be cancelled by `cancel_when` becoming true.
-inline std::exception_ptr run_cancelled(Async<> task, const std::function<bool()>& cancel_when) {
+inline std::exception_ptr run_cancelled(Async<> task,
+                                        const std::function<bool()>& cancel_when) {
   boost::asio::io_context context(1);
   boost::asio::cancellation_signal signal;
   std::exception_ptr failure;

@@ -1,0 +1,219 @@
+// Schemas of what workers and managers say, and the tolerant reader for text that a limit cut off or
+// that a model without a grammar wrote.
+#include <map>
+
+#include "agents/agent.h"
+#include "engine/base/utf8.h"
+
+namespace swarm::agents {
+namespace {
+
+Json text_schema(const std::vector<std::string>& options, bool allow_empty) {
+  if (options.empty()) return Json{{"type", "string"}};
+  Json values = Json::array();
+  bool has_empty = false;
+  for (const std::string& option : options) {
+    values.push_back(option);
+    has_empty = has_empty || option.empty();
+  }
+  if (allow_empty && !has_empty) values.push_back("");
+  return Json{{"type", "string"}, {"enum", values}};
+}
+
+Json object_schema(const std::vector<std::pair<std::string, Json>>& fields) {
+  Json properties = Json::object();
+  Json required = Json::array();
+  for (const auto& [name, schema] : fields) {
+    properties[name] = schema;
+    required.push_back(name);
+  }
+  Json out = Json::object();
+  out["type"] = "object";
+  out["properties"] = std::move(properties);
+  out["required"] = std::move(required);
+  out["additionalProperties"] = false;
+  return out;
+}
+
+// Reads the members of the first object in a text as far as it goes: strings, decoded and possibly
+// cut short, and other scalars as they are written. Nested values are skipped.
+class Scanner {
+ public:
+  explicit Scanner(std::string_view text) : text_(text) {
+    at_ = std::min(text.find('{'), text.size());
+  }
+
+  std::map<std::string, std::string> run() {
+    std::map<std::string, std::string> out;
+    ++at_;
+    while (seek('"')) {
+      const std::string key = string();
+      if (!seek(':')) break;
+      ++at_;
+      space();
+      std::string value = at_ < text_.size() && text_[at_] == '"' ? string() : other();
+      out.emplace(key, std::move(value));
+      if (!seek(',')) break;
+      ++at_;
+    }
+    return out;
+  }
+
+ private:
+  void space() {
+    while (at_ < text_.size() && (text_[at_] == ' ' || text_[at_] == '\n' || text_[at_] == '\t' ||
+                                  text_[at_] == '\r'))
+      ++at_;
+  }
+
+  bool seek(char wanted) {
+    space();
+    return at_ < text_.size() && text_[at_] == wanted;
+  }
+
+  std::string string() {
+    std::string out;
+    for (++at_; at_ < text_.size() && text_[at_] != '"'; ++at_) {
+      if (text_[at_] != '\\')
+        out += text_[at_];
+      else if (!escape(out))
+        break;
+    }
+    if (at_ < text_.size()) ++at_;
+    return utf8_sanitize(std::string_view(out).substr(0, out.size() - utf8_incomplete_tail(out)));
+  }
+
+  // at_ is on the backslash; leaves it on the last character of the escape. False: cut short.
+  bool escape(std::string& out) {
+    if (++at_ >= text_.size()) return false;
+    switch (text_[at_]) {
+      case 'n': out += '\n'; return true;
+      case 't': out += '\t'; return true;
+      case 'r': out += '\r'; return true;
+      case 'b': out += '\b'; return true;
+      case 'f': out += '\f'; return true;
+      case 'u': return unicode(out);
+      default: out += text_[at_]; return true;
+    }
+  }
+
+  bool unicode(std::string& out) {
+    uint32_t code = 0;
+    if (!hex(at_ + 1, code)) return false;
+    at_ += 4;
+    uint32_t low = 0;
+    const bool pair = code >= 0xD800 && code < 0xDC00 && text_.substr(at_ + 1, 2) == "\\u" &&
+                      hex(at_ + 3, low) && low >= 0xDC00 && low < 0xE000;
+    if (pair) {
+      code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00);
+      at_ += 6;
+    }
+    utf8_append(out, code);
+    return true;
+  }
+
+  bool hex(size_t from, uint32_t& code) const {
+    if (from + 4 > text_.size()) return false;
+    code = 0;
+    for (size_t i = from; i < from + 4; ++i) {
+      const char c = text_[i];
+      const int digit = c >= '0' && c <= '9'   ? c - '0'
+                        : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                        : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                               : -1;
+      if (digit < 0) return false;
+      code = code * 16 + static_cast<uint32_t>(digit);
+    }
+    return true;
+  }
+
+  std::string other() {
+    std::string out;
+    int depth = 0;
+    for (; at_ < text_.size(); ++at_) {
+      const char c = text_[at_];
+      if (depth == 0 && (c == ',' || c == '}')) break;
+      if (c == '"') {
+        string();
+        --at_;
+        continue;
+      }
+      if (c == '[' || c == '{') ++depth;
+      if (c == ']' || c == '}') --depth;
+      if (depth == 0 && c != ' ' && c != '\n' && c != ']' && c != '}') out += c;
+    }
+    return out;
+  }
+
+  std::string_view text_;
+  size_t at_ = 0;
+};
+
+// A member that was read whole by the JSON parser, or what the scanner found of it.
+class Fields {
+ public:
+  explicit Fields(const PassResult& result) : json_(result.output) {
+    if (!json_) {
+      if (auto parsed = parse_json(result.content); parsed && parsed->is_object())
+        json_ = std::move(*parsed);
+    }
+    if (!json_) scanned_ = Scanner(result.content).run();
+  }
+
+  std::string text(const std::string& name) const {
+    if (!json_) {
+      const auto found = scanned_.find(name);
+      return found == scanned_.end() || found->second == "null" ? "" : found->second;
+    }
+    const auto found = json_->find(name);
+    if (found == json_->end() || found->is_null()) return "";
+    return found->is_string() ? found->get<std::string>() : dump_json(*found);
+  }
+
+  bool flag(const std::string& name) const { return text(name) == "true"; }
+
+ private:
+  std::optional<Json> json_;
+  std::map<std::string, std::string> scanned_;
+};
+
+}  // namespace
+
+Json worker_schema(const WorkerSchemaOptions& options) {
+  const Json text{{"type", "string"}};
+  std::vector<std::pair<std::string, Json>> fields{{"public", text}, {"private", text}};
+  if (options.with_answer) fields.emplace_back("answer", text);
+  fields.emplace_back("query", text_schema(options.query_options, true));
+  fields.emplace_back("key", text_schema(options.key_options, true));
+  return object_schema(fields);
+}
+
+Json manager_schema(const ManagerSchemaOptions& options) {
+  return object_schema({{"status", text_schema(options.status_options, false)},
+                        {"is_complete", Json{{"type", "boolean"}}},
+                        {"next_goal", text_schema(options.goal_options, true)},
+                        {"answer_from", text_schema(options.members, true)}});
+}
+
+WorkerMessage parse_worker(const PassResult& result) {
+  const Fields fields(result);
+  WorkerMessage out;
+  out.public_text = fields.text("public");
+  out.private_text = fields.text("private");
+  out.answer = fields.text("answer");
+  out.query = fields.text("query");
+  out.key = fields.text("key");
+  return out;
+}
+
+ManagerMessage parse_manager(const PassResult& result) {
+  const Fields fields(result);
+  ManagerMessage out;
+  out.status = fields.text("status");
+  out.is_complete = fields.flag("is_complete");
+  out.next_goal = fields.text("next_goal");
+  out.answer_from = fields.text("answer_from");
+  return out;
+}
+
+}  // namespace swarm::agents

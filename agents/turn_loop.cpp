@@ -1,0 +1,267 @@
+// One pass: [model turn -> its tool calls, concurrently -> results in call order]* -> final answer.
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "agents/agent.h"
+#include "engine/base/async/nursery.h"
+#include "engine/base/rng.h"
+
+namespace swarm::agents {
+namespace {
+
+// Calls of one turn that are in flight together; more wait for their turn.
+constexpr size_t kConcurrentCallsMax = 8;
+// After so many failures with the same arguments a call is not run again.
+constexpr int kSameFailuresMax = 3;
+
+Json usage_json(const Usage& usage) {
+  return Json{{"prompt_tokens", usage.prompt_tokens},
+              {"cached_tokens", usage.cached_tokens},
+              {"computed_tokens", usage.computed_tokens},
+              {"output_tokens", usage.output_tokens},
+              {"forced_tokens", usage.forced_tokens},
+              {"queue_ns", usage.queue.count()},
+              {"prefill_ns", usage.prefill.count()},
+              {"decode_ns", usage.decode.count()},
+              {"batch_mean", usage.batch_mean}};
+}
+
+Json reply_json(const ModelReply& reply) {
+  Json calls = Json::array();
+  for (const ToolCall& call : reply.tool_calls)
+    calls.push_back(Json{{"id", call.id}, {"name", call.name}, {"arguments", call.arguments}});
+  Json out = Json::object();
+  out["content"] = reply.content;
+  if (!reply.reasoning.empty()) out["reasoning"] = reply.reasoning;
+  out["tool_calls"] = std::move(calls);
+  if (!reply.malformed_calls.empty()) out["malformed_calls"] = reply.malformed_calls;
+  out["finish"] = to_string(reply.finish);
+  out["usage"] = usage_json(reply.usage);
+  return out;
+}
+
+std::string same_call(const ToolCall& call) { return call.name + " " + dump_json(call.arguments); }
+
+class Pass {
+ public:
+  Pass(Model& model, const tools::Registry& registry, const AgentConfig& config, PassInput input,
+       PassObserver observe)
+      : model_(model),
+        registry_(registry),
+        config_(config),
+        input_(std::move(input)),
+        observe_(std::move(observe)) {}
+
+  Async<PassResult> run() {
+    collect_tools();
+    const int32_t turns_max = std::max(config_.max_turns, 1);
+    ModelReply reply;
+    while (true) {
+      ++result_.turns;
+      const bool may_call = !specs_.empty() && result_.turns < turns_max && !exhausted_;
+      reply = co_await model_turn(may_call);
+      const bool called = !reply.tool_calls.empty() || !reply.malformed_calls.empty();
+      const bool out_of_time = reply.finish == FinishReason::deadline;
+      if (!may_call || !called || out_of_time) break;
+      co_await run_calls(reply);
+    }
+    finish(std::move(reply));
+    co_return std::move(result_);
+  }
+
+ private:
+  void collect_tools() {
+    for (const std::string& pattern : config_.tools) {
+      std::vector<tools::Tool*> found;
+      if (tools::Tool* tool = registry_.find(pattern)) {
+        found.push_back(tool);
+      } else {
+        auto selected = registry_.select(std::span(&pattern, 1));
+        if (!selected) throw ErrorException(selected.error());
+        found = std::move(*selected);
+      }
+      for (const tools::Tool* tool : found)
+        if (allowed_.insert(tool->spec().name).second) specs_.push_back(tool->spec());
+    }
+  }
+
+  Async<ModelReply> model_turn(bool may_call) {
+    ModelRequest request;
+    request.label = config_.name;
+    request.messages = input_.messages;
+    request.tools = specs_;
+    request.tool_choice = may_call ? ToolChoice::automatic : ToolChoice::none;
+    request.output_schema = input_.output_schema;
+    request.sampling = config_.sampling;
+    request.sampling.seed = mix_seed(input_.seed, static_cast<uint64_t>(result_.turns));
+    request.max_tokens = config_.max_tokens;
+    request.thinking = config_.thinking;
+    request.deadline = input_.deadline;
+    request.hints = input_.hints;
+    request.on_text = input_.on_text;
+    Json data{{"messages", request.messages.size()},
+              {"tools", request.tools.size()},
+              {"tool_choice", may_call ? "auto" : "none"},
+              {"seed", *request.sampling.seed},
+              {"max_tokens", request.max_tokens}};
+    observe(PassEvent::Kind::model_call, "", "", std::move(data));
+    ModelReply reply = co_await model_.generate(std::move(request));
+    for (ToolCall& call : reply.tool_calls) name_call(call);
+    result_.usage += reply.usage;
+    observe(PassEvent::Kind::model_reply, "", "", reply_json(reply));
+    co_return reply;
+  }
+
+  // Ids are unique in the conversation, also when a model repeats itself.
+  void name_call(ToolCall& call) {
+    while (call.id.empty() || !used_ids_.insert(call.id).second)
+      call.id = "call_" + std::to_string(++ids_);
+  }
+
+  Async<> run_calls(const ModelReply& reply) {
+    Message said;
+    said.role = Role::assistant;
+    said.content = reply.content;
+    said.reasoning = reply.reasoning;
+    said.tool_calls = reply.tool_calls;
+    // What could not be read as a call stays visible to the model as the text that it was.
+    for (const std::string& raw : reply.malformed_calls)
+      said.content += (said.content.empty() ? "" : "\n") + raw;
+    input_.messages.push_back(std::move(said));
+
+    const std::vector<ToolCall>& calls = reply.tool_calls;
+    std::vector<tools::ToolResult> results(calls.size());
+    size_t next = 0;
+    co_await with_nursery([&](Nursery& nursery) -> Async<> {
+      const size_t width = std::min(kConcurrentCallsMax, calls.size());
+      for (size_t i = 0; i < width; ++i)
+        nursery.start([&]() -> Async<> {
+          while (next < calls.size()) {
+            const size_t mine = next++;
+            results[mine] = co_await run_call(calls[mine], mine);
+          }
+        });
+      co_return;
+    });
+    for (size_t i = 0; i < calls.size(); ++i) append_result(calls[i].id, results[i]);
+    for (const std::string& raw : reply.malformed_calls) append_malformed(raw);
+  }
+
+  Async<tools::ToolResult> run_call(const ToolCall& call, size_t index) {
+    observe(PassEvent::Kind::tool_call, call.id, call.name, Json{{"arguments", call.arguments}});
+    ++result_.tool_calls;
+    const std::string refusal = refuse(call, index);
+    tools::ToolResult result;
+    if (refusal.empty()) {
+      tools::ToolContext context;
+      context.agent = config_.name;
+      context.call_id = call.id;
+      context.deadline = input_.deadline;
+      tools::DispatchOptions options;
+      options.result_bytes_max = static_cast<size_t>(std::max(config_.tool_result_bytes_max, 1));
+      result = co_await registry_.dispatch(call.name, call.arguments, context, options);
+      if (result.is_error && ++failures_[same_call(call)] == kSameFailuresMax)
+        result.text += "\nThis call failed " + std::to_string(kSameFailuresMax) +
+                       " times with the same arguments; it will not be run again.";
+    } else {
+      result.text = refusal;
+      result.is_error = true;
+    }
+    if (result.is_error) ++result_.tool_errors;
+    observe(PassEvent::Kind::tool_result, call.id, call.name,
+            Json{{"text", result.text},
+                 {"is_error", result.is_error},
+                 {"truncated", result.truncated}});
+    co_return result;
+  }
+
+  // Why a call is not run; "" when it is.
+  std::string refuse(const ToolCall& call, size_t index) {
+    const auto limit = static_cast<size_t>(std::max(config_.max_tool_calls, 0));
+    if (index >= limit)
+      return "not run: at most " + std::to_string(limit) + " tool calls in one turn";
+    if (!allowed_.contains(call.name)) {
+      std::vector<std::string> names;
+      std::string list;
+      for (const tools::ToolSpec& spec : specs_) {
+        names.push_back(spec.name);
+        list += (list.empty() ? "" : ", ") + spec.name;
+      }
+      const std::string close = did_you_mean(call.name, names);
+      return "unknown tool \"" + call.name + "\"; " +
+             (close.empty() ? "your tools: " + list : "did you mean \"" + close + "\"?");
+    }
+    const auto failed = failures_.find(same_call(call));
+    if (failed == failures_.end() || failed->second < kSameFailuresMax) return "";
+    exhausted_ = true;
+    return "not run: this call failed " + std::to_string(kSameFailuresMax) +
+           " times with the same arguments; answer without it";
+  }
+
+  void append_result(const std::string& id, const tools::ToolResult& result) {
+    Message message;
+    message.role = Role::tool;
+    message.content = result.text;
+    message.tool_call_id = id;
+    input_.messages.push_back(std::move(message));
+  }
+
+  void append_malformed(const std::string& raw) {
+    ++result_.tool_errors;
+    tools::ToolResult result;
+    result.is_error = true;
+    std::string problem = "it has no name and arguments";
+    if (const auto parsed = parse_json(raw); !parsed) problem = parsed.error().message;
+    result.text = "malformed tool call: " + problem +
+                  "; expected {\"name\": <tool>, \"arguments\": <object>}";
+    observe(PassEvent::Kind::tool_result, "", "",
+            Json{{"text", result.text}, {"is_error", true}, {"truncated", false}});
+    append_result("", result);
+  }
+
+  void finish(ModelReply reply) {
+    result_.content = std::move(reply.content);
+    result_.finish = reply.finish;
+    result_.truncated =
+        reply.finish == FinishReason::length || reply.finish == FinishReason::deadline;
+    if (!input_.output_schema) return;
+    auto parsed = parse_json(result_.content);
+    if (parsed && tools::validate_json(*input_.output_schema, *parsed))
+      result_.output = std::move(*parsed);
+  }
+
+  void observe(PassEvent::Kind kind, const std::string& id, const std::string& tool, Json data) {
+    if (!observe_) return;
+    PassEvent event;
+    event.kind = kind;
+    event.turn = result_.turns;
+    event.call_id = id;
+    event.tool = tool;
+    event.data = std::move(data);
+    observe_(event);
+  }
+
+  Model& model_;
+  const tools::Registry& registry_;
+  const AgentConfig& config_;
+  PassInput input_;
+  PassObserver observe_;
+  std::vector<tools::ToolSpec> specs_;
+  std::set<std::string> allowed_;
+  std::set<std::string> used_ids_;
+  std::map<std::string, int> failures_;  // same_call() -> how often
+  bool exhausted_ = false;               // a call came back after its last failure
+  int ids_ = 0;
+  PassResult result_;
+};
+
+}  // namespace
+
+Async<PassResult> run_pass(Model& model, const tools::Registry& registry,
+                           const AgentConfig& config, PassInput input, PassObserver observe) {
+  Pass pass(model, registry, config, std::move(input), std::move(observe));
+  co_return co_await pass.run();
+}
+
+}  // namespace swarm::agents
