@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -85,6 +86,9 @@ class GgufBuilder {
   // data must have exactly the size the type and dims ask for (checked at finish).
   void add_tensor(std::string name, std::vector<uint64_t> dims, TensorType type,
                   std::vector<std::byte> data);
+  // The same with data made when they are needed: write() then holds one such tensor at a time.
+  void add_lazy_tensor(std::string name, std::vector<uint64_t> dims, TensorType type,
+                       std::function<std::vector<std::byte>()> make);
   Result<void> write(const std::filesystem::path& path) const;   // atomic: temporary, then rename
   // Moves everything into a GgufFile that owns its data; the builder is empty afterwards.
   Result<std::shared_ptr<const GgufFile>> finish(std::string name);
@@ -99,6 +103,7 @@ class GgufBuilder {
     std::vector<uint64_t> dims;
     TensorType type;
     std::vector<std::byte> data;
+    std::function<std::vector<std::byte>()> make;   // when set, data is empty until called
   };
   std::vector<std::pair<std::string, GgufValue>> metadata_;
   std::vector<Pending> tensors_;

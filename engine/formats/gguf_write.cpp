@@ -66,6 +66,12 @@ Result<void> check_array(const std::string& key, const GgufArray& array, int dep
   return {};
 }
 
+Result<void> check_size(std::string_view name, uint64_t found, uint64_t expected) {
+  if (found == expected) return {};
+  return invalid_input("tensor " + in_quotes(name) + ": expected " + std::to_string(expected) +
+                       " bytes of data, found " + std::to_string(found));
+}
+
 // A file that exists under its final name only when it is complete.
 class NewFile {
  public:
@@ -139,7 +145,12 @@ void GgufBuilder::set_integers(std::string key, const std::vector<int32_t>& valu
 
 void GgufBuilder::add_tensor(std::string name, std::vector<uint64_t> dims, TensorType type,
                              std::vector<std::byte> data) {
-  tensors_.push_back({std::move(name), std::move(dims), type, std::move(data)});
+  tensors_.push_back({std::move(name), std::move(dims), type, std::move(data), {}});
+}
+
+void GgufBuilder::add_lazy_tensor(std::string name, std::vector<uint64_t> dims, TensorType type,
+                                  std::function<std::vector<std::byte>()> make) {
+  tensors_.push_back({std::move(name), std::move(dims), type, {}, std::move(make)});
 }
 
 Result<std::vector<std::byte>> GgufBuilder::header() const {
@@ -167,10 +178,7 @@ Result<std::vector<std::byte>> GgufBuilder::header() const {
       return invalid_input("tensor " + in_quotes(tensor.name) + " was added twice");
     const auto type_id = static_cast<uint32_t>(tensor.type);
     SWARM_TRY(const uint64_t bytes, tensor_data_bytes(tensor.name, tensor.dims, type_id));
-    if (bytes != tensor.data.size())
-      return invalid_input("tensor " + in_quotes(tensor.name) + ": expected " +
-                           std::to_string(bytes) + " bytes of data, found " +
-                           std::to_string(tensor.data.size()));
+    if (!tensor.make) SWARM_TRY_VOID(check_size(tensor.name, tensor.data.size(), bytes));
     out.text(tensor.name);
     out.number(static_cast<uint32_t>(tensor.dims.size()));
     for (const uint64_t dim : tensor.dims) out.number(dim);
@@ -194,9 +202,13 @@ Result<void> GgufBuilder::write(const std::filesystem::path& path) const {
   NewFile file(path);
   file.put(head);
   for (const Pending& tensor : tensors_) {
-    file.put(tensor.data);
-    const uint64_t padded = align_up(tensor.data.size(), zeros.size());
-    file.put(std::span(zeros).first(padded - tensor.data.size()));
+    const std::vector<std::byte> made = tensor.make ? tensor.make() : std::vector<std::byte>{};
+    const std::span<const std::byte> data = tensor.make ? made : tensor.data;
+    const auto type_id = static_cast<uint32_t>(tensor.type);
+    SWARM_TRY(const uint64_t bytes, tensor_data_bytes(tensor.name, tensor.dims, type_id));
+    SWARM_TRY_VOID(check_size(tensor.name, data.size(), bytes));
+    file.put(data);
+    file.put(std::span(zeros).first(align_up(bytes, zeros.size()) - bytes));
   }
   return file.commit();
 }
@@ -204,6 +216,14 @@ Result<void> GgufBuilder::write(const std::filesystem::path& path) const {
 Result<std::shared_ptr<const GgufFile>> GgufBuilder::finish(std::string name) {
   SWARM_TRY(const auto head, header());
   const uint64_t align = alignment();
+  for (Pending& tensor : tensors_) {
+    if (!tensor.make) continue;
+    tensor.data = tensor.make();
+    tensor.make = {};
+    const auto type_id = static_cast<uint32_t>(tensor.type);
+    SWARM_TRY(const uint64_t bytes, tensor_data_bytes(tensor.name, tensor.dims, type_id));
+    SWARM_TRY_VOID(check_size(tensor.name, tensor.data.size(), bytes));
+  }
   struct Constructible : GgufFile {};
   auto file = std::make_shared<Constructible>();
   file->name_ = std::move(name);

@@ -163,11 +163,14 @@ class Maker {
   // Every tensor has its own random stream, so it does not depend on what was made before it.
   void add_tensor(std::string name, std::vector<uint64_t> dims, TensorType type, Bell bell) {
     name += ".weight";
-    Rng rng(mix_seed(seed_, hash_text(name)));
+    const uint64_t seed = mix_seed(seed_, hash_text(name));
     uint64_t elements = 1;
     for (const uint64_t dim : dims) elements *= dim;
-    std::vector<std::byte> data = random_tensor(type, elements, bell, p_.blocks, rng);
-    builder_.add_tensor(std::move(name), std::move(dims), type, std::move(data));
+    const auto make = [type, elements, bell, blocks = p_.blocks, seed] {
+      Rng rng(seed);
+      return random_tensor(type, elements, bell, blocks, rng);
+    };
+    builder_.add_lazy_tensor(std::move(name), std::move(dims), type, make);
   }
 
   const Preset& p_;

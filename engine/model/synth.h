@@ -24,7 +24,7 @@ struct SynthSpec {
 
 std::vector<std::string> synth_presets();
 
-// Everything the file will hold, before it is written.
+// The file before it is written; the weights are made tensor by tensor when they are needed.
 Result<formats::GgufBuilder> build_synthetic(const SynthSpec& spec);
 Result<std::shared_ptr<const formats::GgufFile>> make_synthetic(const SynthSpec& spec);
 

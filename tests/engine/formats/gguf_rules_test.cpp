@@ -157,6 +157,10 @@ TEST_CASE("gguf rules: the builder refuses what the reader would refuse") {
   const std::pair<const char*, Change> cases[] = {
       {"expected 4 bytes of data, found 0",
        [](auto& b) { b.add_tensor("w", {1}, TensorType::f32, {}); }},
+      {"expected 4 bytes of data, found 8",
+       [](auto& b) {
+         b.add_lazy_tensor("w", {1}, TensorType::f32, [] { return std::vector<std::byte>(8); });
+       }},
       {"tensor \"w\" was added twice",
        [&](auto& b) {
          b.add_tensor("w", {1}, TensorType::f32, four);

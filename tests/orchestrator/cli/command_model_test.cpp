@@ -1,0 +1,91 @@
+#include <doctest/doctest.h>
+
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "engine/base/json.h"
+#include "orchestrator/cli/commands.h"
+#include "tests/support/support.h"
+
+using namespace swarm;
+
+namespace {
+
+struct Ran {
+  int code = 0;
+  std::string out, err;
+};
+
+Ran run(std::vector<std::string> arguments) {
+  std::vector<const char*> argv{"swarm", "model"};
+  for (const std::string& argument : arguments) argv.push_back(argument.c_str());
+  std::istringstream in;
+  std::ostringstream out, err;
+  const int code = cli::run_program(static_cast<int>(argv.size()), argv.data(), in, out, err);
+  return {code, out.str(), err.str()};
+}
+
+}  // namespace
+
+TEST_CASE("cli model: what synth writes, info reads") {
+  const test::TempDir dir;
+  const std::string path = (dir.path() / "tiny.gguf").string();
+  const Ran made = run({"synth", path, "--preset", "qwen3moe-tiny", "--layers", "2", "--type",
+                        "q4_k_m", "--seed", "3", "--json"});
+  CHECK(made.err.empty());
+  REQUIRE(made.code == 0);
+  CHECK((*parse_json(made.out))["bytes"].get<uint64_t>() == std::filesystem::file_size(path));
+  const Ran shown = run({"info", path, "--context", "1000", "--tensors", "--json"});
+  CHECK(shown.err.empty());
+  REQUIRE(shown.code == 0);
+  const Json json = *parse_json(shown.out);
+  CHECK(json["architecture"] == "qwen3moe");
+  CHECK(json["shape"]["layers"] == 2);
+  CHECK(json["shape"]["experts_used"] == 2);
+  CHECK(json["tensors"].size() == json["tensor_count"].get<size_t>());
+  CHECK(json["memory"]["kv_bytes"].get<uint64_t>() == 1000 * 2 * 2 * 2 * 2 * 64);
+  CHECK(json["memory"]["total_bytes"].get<uint64_t>() ==
+        json["memory"]["kv_bytes"].get<uint64_t>() + json["weight_bytes"].get<uint64_t>());
+  uint64_t bytes = 0;
+  for (const Json& tensor : json["tensors"]) bytes += tensor["bytes"].get<uint64_t>();
+  CHECK(bytes == json["weight_bytes"].get<uint64_t>());
+}
+
+TEST_CASE("cli model: info speaks plainly") {
+  const Ran ran = run({"info", "synth:qwen3-tiny:Q8_0:1", "--context", "4096"});
+  REQUIRE(ran.code == 0);
+  CHECK(ran.out.find("qwen3: 1 layers, hidden 256, 4/2 heads of 64, ffn 512") !=
+        std::string::npos);
+  CHECK(ran.out.find("head tied to the embedding") != std::string::npos);
+  CHECK(ran.out.find("2.00 MiB (512 B per token)") != std::string::npos);
+}
+
+TEST_CASE("cli model: errors have the right exit code and keep stdout empty") {
+  const test::TempDir dir;
+  const std::string broken = (dir.path() / "broken.gguf").string();
+  test::write_file(broken, "not a model");
+  struct Case {
+    std::vector<std::string> arguments;
+    int code;
+    std::string part;
+  };
+  const Case cases[] = {
+      {{"info", "no/such.gguf"}, 3, "no/such.gguf: cannot open"},
+      {{"info", broken}, 3, "not a GGUF file"},
+      {{"info", "synth:qwen3-tinny"}, 2, "did you mean \"qwen3-tiny\"?"},
+      {{"info", "synth:qwen3-tiny:Q9"}, 2, "unknown tensor type \"Q9\""},
+      {{"synth", broken, "--preset", "qwen3-tiny", "--type", "IQ2_XS"}, 2, "cannot make weights"},
+      {{"synth", (dir.path() / "no" / "x").string(), "--preset", "qwen3-tiny"}, 3, "cannot write"},
+      {{"synth", broken, "--preset", "qwen3-tiny", "--layers", "0"}, 2, "--layers"},
+      {{}, 2, ""},
+  };
+  for (const Case& c : cases) {
+    CAPTURE(c.part);
+    const Ran ran = run(c.arguments);
+    CHECK(ran.code == c.code);
+    CHECK(ran.out.empty());
+    CHECK(ran.err.find(c.part) != std::string::npos);
+  }
+  CHECK(test::read_file(broken) == "not a model");
+}
