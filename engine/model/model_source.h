@@ -1,5 +1,5 @@
-// engine/model/model_source.h — Where a model comes from, as users write it: the path of a GGUF file
-// (any part of a split one) or "synth:PRESET[:TYPE[:LAYERS]]". Thread-safe.
+// engine/model/model_source.h — Where a model comes from, as users write it: the path of a GGUF
+// file (any part of a split one) or "synth:PRESET[:TYPE[:LAYERS]]". Thread-safe.
 #pragma once
 
 #include <filesystem>

@@ -1,4 +1,5 @@
-// swarm model — what is in a model and what it costs (info); random weights of a named shape (synth).
+// swarm model — what is in a model and what it costs (info); random weights of a named shape
+// (synth).
 #include <CLI/CLI.hpp>
 #include <filesystem>
 #include <iomanip>

@@ -103,7 +103,8 @@ TEST_CASE("gguf rules: tensor shapes") {
         "f: tensor \"w\": expected dimensions of at least 1, found 0");
   CHECK(tensor_error({uint64_t{1} << 32, uint64_t{1} << 32}, 0) ==
         "f: tensor \"w\": the product of the dimensions overflows");
-  CHECK(tensor_error({uint64_t{1} << 62}, 0) == "f: tensor \"w\": the size of the tensor overflows");
+  CHECK(tensor_error({uint64_t{1} << 62}, 0) ==
+        "f: tensor \"w\": the size of the tensor overflows");
   CHECK(tensor_error({48}, 8) ==
         "f: tensor \"w\": expected a row length that is a multiple of 32 for Q8_0, found 48");
   CHECK(tensor_error({32, 8}, 12) ==

@@ -109,7 +109,8 @@ TEST_CASE("gguf split: the file name must say which part it is") {
   const auto renamed = part_path(dir, 1, 2);
   write_part(renamed, 1, {.index = 0});
   CHECK(open_error(renamed) == renamed.string() +
-        ": expected a part of 3 (metadata key \"split.count\"), found part 1 of 2 in the file name");
+        ": expected a part of 3 (metadata key \"split.count\"), found part 1 of 2 in the file "
+        "name");
   const auto zeroth = part_path(dir, 0);
   write_part(zeroth, 1, {.index = 0});
   CHECK(open_error(zeroth).find("found part 0 of 3") != std::string::npos);

@@ -1,5 +1,5 @@
-// tests/engine/formats/raw_gguf.h — GGUF bytes written by hand, so that tests can make files that no
-// honest writer would.
+// tests/engine/formats/raw_gguf.h — GGUF bytes written by hand, so that tests can make files that
+// no honest writer would.
 #pragma once
 
 #include <cstddef>

@@ -86,11 +86,13 @@ TEST_CASE("model config: bad keys are refused by name") {
       {k + "block_count", 4.0f,
        "m: metadata key \"qwen3moe.block_count\": expected an integer, found f32"},
       {k + "embedding_length", int32_t{-256},
-       "m: metadata key \"qwen3moe.embedding_length\": expected a number of at least 0, found -256"},
+       "m: metadata key \"qwen3moe.embedding_length\": expected a number of at least 0, found "
+       "-256"},
       {k + "embedding_length", uint32_t{512},
        "m: tensor \"token_embd.weight\": expected dimensions 512 x 288, found 256 x 288"},
       {k + "context_length", uint64_t{1} << 40,
-       "m: metadata key \"qwen3moe.context_length\": expected 1 to 1073741824, found 1099511627776"},
+       "m: metadata key \"qwen3moe.context_length\": expected 1 to 1073741824, found "
+       "1099511627776"},
       {k + "attention.head_count", uint32_t{7},
        "m: expected a head count that is a multiple of the 2 key heads, found 7"},
       {k + "attention.value_length", uint32_t{32},

@@ -14,8 +14,8 @@ using namespace swarm::engine::model;
 
 namespace {
 
-// A GGUF header with nothing behind it but a hole of the right size: the published 48-layer model in
-// its Q4_K_M mix (reference/engine.md sections 5.1, 5.2 and 6.2) without its 18 GB.
+// A GGUF header with nothing behind it but a hole of the right size: the published 48-layer model
+// in its Q4_K_M mix (reference/engine.md sections 5.1, 5.2 and 6.2) without its 18 GB.
 class SparseModel {
  public:
   explicit SparseModel(const std::filesystem::path& path) {
