@@ -30,7 +30,7 @@ ThreadPool::ThreadPool(int32_t threads) {
 }
 
 ThreadPool::~ThreadPool() {
-  stop_ = true;
+  stop_.store(true, std::memory_order_relaxed);
   round_.fetch_add(1, std::memory_order_release);
   round_.notify_all();
   for (std::thread& worker : workers_) worker.join();
@@ -44,14 +44,14 @@ void ThreadPool::run_erased(int32_t tasks, Call call, void* context) {
   call_ = call;
   context_ = context;
   tasks_ = tasks;
-  next_.store(0, std::memory_order_relaxed);
-  busy_.store(static_cast<int32_t>(workers_.size()), std::memory_order_relaxed);
+  pending_.store(tasks, std::memory_order_relaxed);
+  left_.store(tasks, std::memory_order_release);
   round_.fetch_add(1, std::memory_order_release);
   round_.notify_all();
   take_tasks(0);
-  for (int32_t left = busy_.load(std::memory_order_acquire); left != 0;
-       left = busy_.load(std::memory_order_acquire)) {
-    wait_while_equal(busy_, left);
+  for (int32_t pending = pending_.load(std::memory_order_acquire); pending != 0;
+       pending = pending_.load(std::memory_order_acquire)) {
+    wait_while_equal(pending_, pending);
   }
 }
 
@@ -59,20 +59,20 @@ void ThreadPool::work(int32_t thread) {
   uint32_t seen = 0;
   for (;;) {
     wait_while_equal(round_, seen);
-    const uint32_t round = round_.load(std::memory_order_acquire);
-    if (round == seen) continue;   // woken without news
-    seen = round;
-    if (stop_) return;
+    seen = round_.load(std::memory_order_acquire);
+    if (stop_.load(std::memory_order_relaxed)) return;
     take_tasks(thread);
-    if (busy_.fetch_sub(1, std::memory_order_acq_rel) == 1) busy_.notify_one();
   }
 }
 
+// A worker that comes late, even from an earlier round, takes tasks of the round that is open now:
+// whatever it takes is published together with left_.
 void ThreadPool::take_tasks(int32_t thread) {
   for (;;) {
-    const int32_t task = next_.fetch_add(1, std::memory_order_relaxed);
-    if (task >= tasks_) return;
-    call_(context_, task, thread);
+    const int32_t left = left_.fetch_sub(1, std::memory_order_acq_rel);
+    if (left <= 0) return;
+    call_(context_, tasks_ - left, thread);
+    if (pending_.fetch_sub(1, std::memory_order_acq_rel) == 1) pending_.notify_one();
   }
 }
 

@@ -1,8 +1,9 @@
 // engine/kernels/cpu/thread_pool.h — Fixed threads that share out numbered tasks.
 // run() hands out task numbers through one counter and returns when all are done; the caller works
-// too. Which thread takes which task is not fixed, so a task must own its outputs completely: then
-// results cannot depend on the number of threads. No allocation per call. One thread calls run() at
-// a time; tasks must not throw and must not call run().
+// too and never waits for a thread that has taken nothing, so a machine busy with other programs
+// costs little. Which thread takes which task is not fixed: a task must own its outputs completely,
+// then results cannot depend on the number of threads. No allocation per call. One thread calls run()
+// at a time; tasks must not throw and must not call run().
 #pragma once
 
 #include <atomic>
@@ -37,15 +38,16 @@ class ThreadPool {
   void work(int32_t thread);
   void take_tasks(int32_t thread);
 
-  // Written by the caller before round_ rises, read by workers after they saw it rise.
+  // Written by the caller before it publishes left_, and not again before pending_ is zero; read only
+  // by a thread that has taken a task, which keeps pending_ above zero.
   Call call_ = nullptr;
   void* context_ = nullptr;
   int32_t tasks_ = 0;
-  bool stop_ = false;
 
-  alignas(64) std::atomic<uint32_t> round_{0};
-  alignas(64) std::atomic<int32_t> next_{0};
-  alignas(64) std::atomic<int32_t> busy_{0};     // workers that have not finished this round
+  alignas(64) std::atomic<uint32_t> round_{0};     // rises when there is news for sleeping workers
+  alignas(64) std::atomic<int32_t> left_{0};       // tasks nobody has taken; may go below zero
+  alignas(64) std::atomic<int32_t> pending_{0};    // tasks that are not done
+  std::atomic<bool> stop_{false};
   std::vector<std::thread> workers_;
 };
 
