@@ -1,6 +1,7 @@
 #include "engine/grammar/token_masks.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 
 #include "engine/base/check.h"
@@ -30,23 +31,53 @@ bool same_threads(const Threads& a, const Threads& b) {
 
 }  // namespace
 
-LocalAutomaton::LocalAutomaton(const Rtn& rtn) : rtn_(rtn), simple_(rtn.state_count()) {
-  for (size_t s = 0; s < simple_.size(); ++s) {
-    simple_[s] = rtn.calls_of(static_cast<StateId>(s)).empty();
+LocalAutomaton::LocalAutomaton(const Rtn& rtn)
+    : rtn_(rtn), traits_(rtn.state_count()), bases_(rtn.state_count(), kUnknown) {
+  std::array<bool, 256> plain{};
+  for (size_t byte = 0; byte < 256; ++byte) {
+    if (is_plain_byte(static_cast<uint8_t>(byte))) plain[rtn.class_of[byte]] = true;
+  }
+  for (size_t s = 0; s < traits_.size(); ++s) {
+    const auto state = static_cast<StateId>(s);
+    if (!rtn.calls_of(state).empty()) continue;
+    traits_[s] = kSimple;
+    if (rtn.is_accepting(state) || rtn.need_of(state) != 0) continue;
+    traits_[s] |= kUneventful;
+    bool loops = true;
+    for (size_t cls = 0; cls < rtn.class_count && loops; ++cls) {
+      loops = !plain[cls] || rtn.next(state, cls) == state;
+    }
+    if (loops) traits_[s] |= kLoopsOnPlain;
   }
 }
 
+// Only for configurations that are not simple; a base state with calls is interned like a set.
 LocalAutomaton::Config& LocalAutomaton::at(int32_t config) {
-  const bool base = static_cast<size_t>(config) < simple_.size();
-  Config& found =
-      base ? bases_[config] : configs_[static_cast<size_t>(config) - simple_.size()];
-  if (base && found.threads.empty()) found.threads.push_back({config, nullptr});
-  if (!found.closed) {
-    found.closed = true;
-    found.closure = close_over(rtn_, found.threads, kRelative);
-    found.next.assign(rtn_.class_count, kUnknown);
+  if (static_cast<size_t>(config) >= bases_.size()) {
+    return configs_[static_cast<size_t>(config) - bases_.size()];
   }
-  return found;
+  int32_t& known = bases_[static_cast<size_t>(config)];
+  if (known == kUnknown) {
+    known = static_cast<int32_t>(configs_.size());
+    add_config({{config, nullptr}}, false);
+    traits_[static_cast<size_t>(config)] = configs_.back().traits;
+  }
+  return configs_[static_cast<size_t>(known)];
+}
+
+void LocalAutomaton::add_config(Threads threads, bool key_done) {
+  Config config;
+  config.closure = close_over(rtn_, threads, kRelative);
+  config.key_done = key_done;
+  config.next.assign(rtn_.class_count, kUnknown);
+  const bool eventful = config.closure.exit || key_done || config.closure.peak != 0;
+  if (!eventful) config.traits = kUneventful;
+  const bool loops = std::all_of(threads.begin(), threads.end(), [&](const Thread& thread) {
+    return (traits_[static_cast<size_t>(thread.state)] & kLoopsOnPlain) != 0;
+  });
+  if (!eventful && loops) config.traits |= kLoopsOnPlain;
+  config.threads = std::move(threads);
+  configs_.push_back(std::move(config));
 }
 
 int32_t LocalAutomaton::intern(Threads threads, bool key_done) {
@@ -55,21 +86,17 @@ int32_t LocalAutomaton::intern(Threads threads, bool key_done) {
   const uint64_t hash = hash_threads(threads, key_done);
   const auto [first, last] = ids_.equal_range(hash);
   for (auto it = first; it != last; ++it) {
-    const Config& known = configs_[static_cast<size_t>(it->second) - simple_.size()];
+    const Config& known = configs_[static_cast<size_t>(it->second) - bases_.size()];
     if (known.key_done == key_done && same_threads(known.threads, threads)) return it->second;
   }
-  const auto id = static_cast<int32_t>(simple_.size() + configs_.size());
-  Config& config = configs_.emplace_back();
-  config.threads = std::move(threads);
-  config.key_done = key_done;
+  const auto id = static_cast<int32_t>(bases_.size() + configs_.size());
+  add_config(std::move(threads), key_done);
   ids_.emplace(hash, id);
   return id;
 }
 
-int32_t LocalAutomaton::step(int32_t config, uint8_t byte) {
-  const size_t cls = rtn_.class_of[byte];
-  if (simple(config)) return rtn_.next(config, cls);
-  Config& from = at(config);
+int32_t LocalAutomaton::step_composed(int32_t config, size_t cls, uint8_t byte) {
+  const Config& from = at(config);
   if (from.next[cls] != kUnknown) return from.next[cls];
   Step result = grammar::step(rtn_, from.closure, byte, kRelative);
   const int32_t next = intern(std::move(result.threads), result.key_done);
@@ -81,14 +108,12 @@ bool LocalAutomaton::exits(int32_t config) {
   return simple(config) ? rtn_.is_accepting(config) : at(config).closure.exit;
 }
 
-bool LocalAutomaton::key_done(int32_t config) const {
-  const auto id = static_cast<size_t>(config);
-  return id >= simple_.size() && configs_[id - simple_.size()].key_done;
+bool LocalAutomaton::key_done(int32_t config) {
+  return !simple(config) && at(config).key_done;
 }
 
-bool LocalAutomaton::only_keys(int32_t config) const {
-  const auto id = static_cast<size_t>(config);
-  return id >= simple_.size() && configs_[id - simple_.size()].threads.empty();
+bool LocalAutomaton::only_keys(int32_t config) {
+  return !simple(config) && at(config).threads.empty();
 }
 
 int32_t LocalAutomaton::peak(int32_t config) {
@@ -96,8 +121,11 @@ int32_t LocalAutomaton::peak(int32_t config) {
 }
 
 void LocalAutomaton::forget_if_large() {
-  if (configs_.size() + bases_.size() <= kConfigsMax) return;
-  bases_.clear();
+  if (configs_.size() <= kConfigsMax) return;
+  for (size_t s = 0; s < bases_.size(); ++s) {
+    if (bases_[s] != kUnknown) traits_[s] = 0;
+    bases_[s] = kUnknown;
+  }
   configs_.clear();
   ids_.clear();
 }
@@ -115,11 +143,16 @@ struct TokenMasks::Walk {
 TokenMasks::TokenMasks(const Rtn& rtn, std::shared_ptr<const TokenTrie> trie)
     : rtn_(rtn), trie_(std::move(trie)), automaton_(rtn) {}
 
-void TokenMasks::set_token(int32_t node, std::span<uint32_t> bits) const {
-  for (TokenId id = trie_->token[static_cast<size_t>(node)]; id >= 0;
-       id = trie_->same_bytes[static_cast<size_t>(id)]) {
-    bits[static_cast<size_t>(id) / 32] |= 1u << (static_cast<uint32_t>(id) % 32);
+void TokenMasks::set_tokens(int32_t first, int32_t last, std::span<uint32_t> bits) const {
+  for (int32_t i = first; i < last; ++i) {
+    const auto id = static_cast<uint32_t>(trie_->ordered[static_cast<size_t>(i)]);
+    bits[id / 32] |= 1u << (id % 32);
   }
+}
+
+void TokenMasks::set_token(int32_t node, std::span<uint32_t> bits) const {
+  const TokenTrie::Node& here = trie_->at(node);
+  set_tokens(here.first, here.first + here.token_count, bits);
 }
 
 // A token ending where a key ends is not set: whether the key is new only the stack knows.
@@ -128,33 +161,42 @@ void TokenMasks::walk(StateId state, int32_t node, Walk& walk) {
   const bool key = rtn_.rule(rtn_.rule_of[static_cast<size_t>(state)]).kind == RuleKind::key;
   walk.start_exit = automaton_.exits(state);
   walk.peak = std::max(walk.peak, automaton_.peak(state));
-  const uint16_t base = trie_->depth[static_cast<size_t>(node)];
+  const uint16_t base = trie_->at(node).depth;
   std::vector<int32_t> path(trie_->token_bytes_max + 2);  // configuration per depth below node
   path[0] = state;
-  const int32_t stop = trie_->end[static_cast<size_t>(node)];
+  const int32_t stop = trie_->at(node).end;
   for (int32_t at = node + 1; at < stop;) {
-    const auto n = static_cast<size_t>(at);
-    const auto level = static_cast<size_t>(trie_->depth[n] - base);
-    const int32_t config = automaton_.step(path[level - 1], trie_->byte[n]);
+    const TokenTrie::Node& here = trie_->at(at);
+    const auto level = static_cast<size_t>(here.depth - base);
+    const int32_t config = automaton_.step(path[level - 1], here.byte);
     if (config == LocalAutomaton::kDead) {
-      at = trie_->end[n];
+      at = here.end;
+      continue;
+    }
+    path[level] = config;
+    if (here.plain && automaton_.loops_on_plain(config)) {
+      set_tokens(here.first, trie_->at(here.end).first, walk.bits);
+      at = here.end;
+      continue;
+    }
+    if (automaton_.uneventful(config)) {
+      if (here.token_count > 0) set_tokens(here.first, here.first + here.token_count, walk.bits);
+      ++at;
       continue;
     }
     const int32_t peak = automaton_.peak(config);
-    if (automaton_.key_done(config) || peak > walk.peak_max) {
-      walk.rechecks.push_back(at);
-      if (peak > walk.peak_max) {
-        at = trie_->end[n];
-        continue;
-      }
+    const bool too_deep = peak > walk.peak_max;
+    if (automaton_.key_done(config) || too_deep) walk.rechecks.push_back(at);
+    if (too_deep) {
+      at = here.end;
+      continue;
     }
     walk.peak = std::max(walk.peak, peak);
-    path[level] = config;
     const bool exit = automaton_.exits(config);
     if (exit && records && (key || trie_->has_children(at))) walk.exits.push_back(at);
     // A configuration of nothing but completed keys allows nothing by itself.
     const bool alive = !(exit && key) && !automaton_.only_keys(config);
-    if (alive && trie_->token[n] >= 0) set_token(at, walk.bits);
+    if (alive) set_token(at, walk.bits);
     ++at;
   }
 }
@@ -288,9 +330,9 @@ void TokenMasks::recheck(const Thread& thread, int32_t node, int32_t target,
 
 void TokenMasks::add_subtree(const Threads& threads, int32_t node, std::span<uint32_t> bits) {
   const Closure closure = close_over(rtn_, threads, {});
-  const int32_t stop = trie_->end[static_cast<size_t>(node)];
-  for (int32_t at = node + 1; at < stop; at = trie_->end[static_cast<size_t>(at)]) {
-    const Step next = step(rtn_, closure, trie_->byte[static_cast<size_t>(at)], {});
+  const int32_t stop = trie_->at(node).end;
+  for (int32_t at = node + 1; at < stop; at = trie_->at(at).end) {
+    const Step next = step(rtn_, closure, trie_->at(at).byte, {});
     if (next.threads.empty()) continue;
     set_token(at, bits);
     add_subtree(next.threads, at, bits);

@@ -20,33 +20,50 @@ class LocalAutomaton {
  public:
   explicit LocalAutomaton(const Rtn& rtn);
 
-  struct Config {
-    Threads threads;
-    Closure closure;
-    bool closed = false;
-    bool key_done = false;
-    std::vector<int32_t> next;  // per class; kUnknown until asked
-  };
   static constexpr int32_t kDead = -1;
 
-  int32_t step(int32_t config, uint8_t byte);
-  bool exits(int32_t config);     // the base rule may end here
-  bool key_done(int32_t config) const;
-  bool only_keys(int32_t config) const;  // nothing but completed keys got here
-  int32_t peak(int32_t config);   // nesting needed from the base
-  void forget_if_large();         // invalidates interned ids
+  int32_t step(int32_t config, uint8_t byte) {
+    const size_t cls = rtn_.class_of[byte];
+    return simple(config) ? rtn_.next(config, cls) : step_composed(config, cls, byte);
+  }
+  // No exit, no key, no nesting needed: only whether a token ends here matters.
+  bool uneventful(int32_t config) const { return (traits(config) & kUneventful) != 0; }
+  // Uneventful, and every plain byte leads back to it.
+  bool loops_on_plain(int32_t config) const { return (traits(config) & kLoopsOnPlain) != 0; }
+  bool exits(int32_t config);      // the base rule may end here
+  bool key_done(int32_t config);   // some key was completed with the last byte
+  bool only_keys(int32_t config);  // nothing but completed keys got here
+  int32_t peak(int32_t config);    // nesting needed from the base
+  void forget_if_large();          // invalidates interned ids
 
  private:
   static constexpr int32_t kUnknown = -2;
-  bool simple(int32_t config) const {
-    return static_cast<size_t>(config) < simple_.size() && simple_[static_cast<size_t>(config)];
+  static constexpr uint8_t kSimple = 1;  // a state without calls: its table row is all there is
+  static constexpr uint8_t kUneventful = 2;
+  static constexpr uint8_t kLoopsOnPlain = 4;
+
+  struct Config {
+    Threads threads;
+    Closure closure;
+    bool key_done = false;
+    uint8_t traits = 0;
+    std::vector<int32_t> next;  // per class; kUnknown until asked
+  };
+
+  // Of a base state with calls: 0 until it is first stepped, which is only slower.
+  uint8_t traits(int32_t config) const {
+    const auto id = static_cast<size_t>(config);
+    return id < traits_.size() ? traits_[id] : configs_[id - traits_.size()].traits;
   }
+  bool simple(int32_t config) const { return (traits(config) & kSimple) != 0; }
+  int32_t step_composed(int32_t config, size_t cls, uint8_t byte);
   Config& at(int32_t config);
+  void add_config(Threads threads, bool key_done);
   int32_t intern(Threads threads, bool key_done);
 
   const Rtn& rtn_;
-  std::vector<bool> simple_;      // per state: no calls, so its table row is all there is
-  std::unordered_map<int32_t, Config> bases_;
+  std::vector<uint8_t> traits_;   // per state
+  std::vector<int32_t> bases_;    // per state: its place in configs_
   std::vector<Config> configs_;
   std::unordered_multimap<uint64_t, int32_t> ids_;
 };
@@ -82,6 +99,7 @@ class TokenMasks {
   void recheck(const Thread& thread, int32_t node, int32_t target, std::span<uint32_t> bits);
   void add_subtree(const Threads& threads, int32_t node, std::span<uint32_t> bits);
   void set_token(int32_t node, std::span<uint32_t> bits) const;
+  void set_tokens(int32_t first, int32_t last, std::span<uint32_t> bits) const;
   // The root is called by nobody: nothing goes on below it.
   bool records_exits(StateId state) const {
     return rtn_.rule_of[static_cast<size_t>(state)] != rtn_.root;

@@ -21,7 +21,6 @@ TokenTrie::TokenTrie(Vocabulary v) : vocabulary(std::move(v)) {
   const size_t count = token_count();
   SWARM_CHECK(vocabulary.special.size() == count, vocabulary.special.size(), count);
   is_stop.assign(count, false);
-  same_bytes.assign(count, -1);
   for (const TokenId id : vocabulary.stop) {
     SWARM_CHECK(id >= 0 && static_cast<size_t>(id) < count, id, count);
     is_stop[static_cast<size_t>(id)] = true;
@@ -43,16 +42,21 @@ TokenTrie::TokenTrie(Vocabulary v) : vocabulary(std::move(v)) {
                    [&](TokenId a, TokenId b) { return text_of(a) < text_of(b); });
   std::vector<int32_t> open;  // the path from the root to the last node
   const auto push = [&](uint8_t value) {
-    byte.push_back(value);
-    depth.push_back(static_cast<uint16_t>(open.size()));
-    end.push_back(0);
     parent.push_back(open.empty() ? -1 : open.back());
-    token.push_back(-1);
-    open.push_back(static_cast<int32_t>(byte.size()) - 1);
+    const auto depth = static_cast<uint16_t>(open.size());
+    open.push_back(static_cast<int32_t>(nodes.size()));
+    nodes.push_back({.end = 0,
+                     .first = static_cast<int32_t>(ordered.size()),
+                     .token_count = 0,
+                     .depth = depth,
+                     .byte = value,
+                     .plain = is_plain_byte(value)});
   };
   const auto close_to = [&](size_t length) {
     for (; open.size() > length; open.pop_back()) {
-      end[static_cast<size_t>(open.back())] = static_cast<int32_t>(byte.size());
+      Node& node = nodes[static_cast<size_t>(open.back())];
+      node.end = static_cast<int32_t>(nodes.size());
+      if (open.size() > 1) nodes[static_cast<size_t>(open[open.size() - 2])].plain &= node.plain;
     }
   };
   push(0);
@@ -62,18 +66,19 @@ TokenTrie::TokenTrie(Vocabulary v) : vocabulary(std::move(v)) {
     const size_t shared = common_prefix(previous, text);
     close_to(shared + 1);
     for (size_t i = shared; i < text.size(); ++i) push(static_cast<uint8_t>(text[i]));
-    TokenId& slot = token[static_cast<size_t>(open.back())];
-    same_bytes[static_cast<size_t>(id)] = slot;
-    slot = id;
+    ++nodes[static_cast<size_t>(open.back())].token_count;
+    ordered.push_back(id);
     previous = text;
   }
   close_to(0);
+  const auto all = static_cast<int32_t>(ordered.size());
+  nodes.push_back({.end = 0, .first = all, .token_count = 0, .depth = 0, .byte = 0, .plain = false});
 }
 
 int32_t TokenTrie::child(int32_t node, uint8_t value) const {
-  const int32_t stop = end[static_cast<size_t>(node)];
-  for (int32_t at = node + 1; at < stop; at = end[static_cast<size_t>(at)]) {
-    if (byte[static_cast<size_t>(at)] == value) return at;
+  const int32_t stop = at(node).end;
+  for (int32_t next = node + 1; next < stop; next = at(next).end) {
+    if (at(next).byte == value) return next;
   }
   return -1;
 }
@@ -81,7 +86,7 @@ int32_t TokenTrie::child(int32_t node, uint8_t value) const {
 std::string TokenTrie::path(int32_t from, int32_t node) const {
   std::string text;
   for (; node != from; node = parent[static_cast<size_t>(node)]) {
-    text += static_cast<char>(byte[static_cast<size_t>(node)]);
+    text += static_cast<char>(at(node).byte);
   }
   std::reverse(text.begin(), text.end());
   return text;
@@ -89,21 +94,21 @@ std::string TokenTrie::path(int32_t from, int32_t node) const {
 
 std::vector<TokenId> TokenTrie::encode_greedily(std::string_view text) const {
   std::vector<TokenId> tokens;
-  for (size_t at = 0; at < text.size();) {
+  for (size_t begin = 0; begin < text.size();) {
     int32_t node = 0;
     TokenId best = -1;
-    size_t best_end = at;
-    for (size_t i = at; i < text.size(); ++i) {
+    size_t best_end = begin;
+    for (size_t i = begin; i < text.size(); ++i) {
       node = child(node, static_cast<uint8_t>(text[i]));
       if (node < 0) break;
-      if (token[static_cast<size_t>(node)] >= 0) {
-        best = token[static_cast<size_t>(node)];
+      if (at(node).token_count > 0) {
+        best = ordered[static_cast<size_t>(at(node).first)];
         best_end = i + 1;
       }
     }
-    SWARM_CHECK(best >= 0, at, text.size());
+    SWARM_CHECK(best >= 0, begin, text.size());
     tokens.push_back(best);
-    at = best_end;
+    begin = best_end;
   }
   return tokens;
 }
