@@ -12,9 +12,9 @@ struct Format {
   const char* pattern;
 };
 
-// 29 February is left out: whether it exists depends on the year.
+// 29 February is left out: whether it exists depends on the year. Years have four digits.
 #define SWARM_DATE                                                 \
-  "[0-9]{4}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|"           \
+  "[1-9][0-9]{3}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|"      \
   "(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))"
 #define SWARM_TIME                                                 \
   "([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,6})?"       \
