@@ -13,11 +13,11 @@ struct Format {
 };
 
 // 29 February is left out: whether it exists depends on the year. Years have four digits.
-#define SWARM_DATE                                                 \
-  "[1-9][0-9]{3}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|"      \
+#define SWARM_DATE                                            \
+  "[1-9][0-9]{3}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|" \
   "(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))"
-#define SWARM_TIME                                                 \
-  "([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,6})?"       \
+#define SWARM_TIME                                           \
+  "([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,6})?" \
   "(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])"
 #define SWARM_LABEL "[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?"
 #define SWARM_HOST SWARM_LABEL "(\\." SWARM_LABEL "){0,6}"
@@ -31,11 +31,10 @@ constexpr std::array kFormats{
     Format{"ipv4", "^" SWARM_OCTET "(\\." SWARM_OCTET "){3}$"},
     Format{"hostname", "^" SWARM_HOST "$"},
     Format{"email", "^[A-Za-z0-9_+-]+(\\.[A-Za-z0-9_+-]+){0,4}@" SWARM_HOST "$"},
-    Format{"uri",
-           "^https?://" SWARM_HOST "(:[1-9][0-9]{0,3})?"
-           "(/([A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-F]{2})*)*"
-           "(\\?([A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-F]{2})*)?"
-           "(#([A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-F]{2})*)?$"},
+    Format{"uri", "^https?://" SWARM_HOST "(:[1-9][0-9]{0,3})?"
+                  "(/([A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-F]{2})*)*"
+                  "(\\?([A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-F]{2})*)?"
+                  "(#([A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-F]{2})*)?$"},
 };
 
 #undef SWARM_DATE

@@ -29,7 +29,7 @@ namespace swarm::engine::grammar {
 struct Vocabulary {
   std::vector<std::string> bytes;
   std::vector<bool> special;
-  std::vector<TokenId> stop;            // end tokens, allowed exactly where the grammar may end
+  std::vector<TokenId> stop;  // end tokens, allowed exactly where the grammar may end
 };
 
 enum class ToolChoice : uint8_t { none, automatic, required, named };
@@ -37,19 +37,19 @@ enum class CallFormat : uint8_t { json, coder_xml };
 
 struct ToolGrammar {
   std::string name;
-  Json parameters;                      // JSON Schema with an object root
+  Json parameters;  // JSON Schema with an object root
 };
 
 // Everything one assistant turn may say.
 struct TurnSpec {
-  std::optional<Json> output_schema;    // the final text is JSON valid against this; else free text
+  std::optional<Json> output_schema;  // the final text is JSON valid against this; else free text
   std::vector<ToolGrammar> tools;
   ToolChoice tool_choice = ToolChoice::automatic;
-  std::string named_tool;               // for ToolChoice::named
+  std::string named_tool;  // for ToolChoice::named
   CallFormat call_format = CallFormat::json;
-  int32_t calls_max = 16;               // tool calls in one turn
-  TokenId tool_call_begin = -1;         // <tool_call>; -1 when the vocabulary has none
-  TokenId tool_call_end = -1;           // </tool_call>
+  int32_t calls_max = 16;        // tool calls in one turn
+  TokenId tool_call_begin = -1;  // <tool_call>; -1 when the vocabulary has none
+  TokenId tool_call_end = -1;    // </tool_call>
   // Reasoning text up to and including this token is free (thinking models); -1 = none.
   TokenId think_end = -1;
 };
@@ -61,13 +61,13 @@ class Matcher {
   Matcher() = default;
   explicit Matcher(std::shared_ptr<const Grammar> grammar);
 
-  // Sets one bit per allowed token id, (vocab + 31) / 32 words. A stop token is allowed exactly
-  // when may_end(). At least one bit is set unless the matcher has ended.
+  // Sets one bit per allowed token id, at least (vocab + 31) / 32 words; the rest become 0. A stop
+  // token is allowed exactly when may_end(). At least one bit is set unless the matcher has ended.
   void fill_mask(std::span<uint32_t> bits) const;
   // False (and state unchanged) if the token is not allowed.
   bool accept(TokenId token);
   bool may_end() const;
-  bool ended() const;                   // a stop token was accepted
+  bool ended() const;  // a stop token was accepted
   // The text that must come next whatever is sampled, as canonical tokens; the last token is left
   // out when it could merge with what follows. Empty when there is a choice or free text.
   std::vector<TokenId> forced() const;

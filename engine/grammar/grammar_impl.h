@@ -50,7 +50,7 @@ struct Symbol {
 // The text every continuation begins with; at most forced_bytes_max bytes.
 struct Forced {
   std::vector<Symbol> symbols;
-  bool ends = false;            // after it the turn is over or a special token is due
+  bool ends = false;  // after it the turn is over or a special token is due
 };
 Forced find_forced(const Rtn& rtn, const Threads& threads);
 

@@ -16,6 +16,10 @@ struct Matcher::State {
 
 namespace {
 
+// An ambiguous recursive schema can double the threads with every level. Beyond this many the later
+// ones are given up between tokens: what is left is a part of the language and can still finish.
+constexpr size_t kThreadsMax = 64;
+
 bool has_token(const TokenTrie& trie, TokenId token) {
   return token >= 0 && static_cast<size_t>(token) < trie.token_count();
 }
@@ -31,7 +35,8 @@ std::vector<TokenId> Grammar::encode(std::string_view text) const {
     if (!normal) return trie->encode_greedily(text);
     spelled += trie->vocabulary.bytes[static_cast<size_t>(token)];
   }
-  // An encoder for whole text may not keep a part of a UTF-8 sequence, where a completion can begin.
+  // An encoder for whole text may not keep a part of a UTF-8 sequence, where a completion may
+  // begin.
   return spelled == text ? tokens : trie->encode_greedily(text);
 }
 
@@ -81,6 +86,7 @@ bool Matcher::accept(TokenId token) {
     if (!trie.is_stop[id] || !may_end()) return false;
     next.ended = true;
   } else {
+    if (next.threads.size() > kThreadsMax) next.threads.resize(kThreadsMax);
     next.closure = close_over(grammar_->rtn, next.threads, {});
   }
   state_ = std::make_shared<const State>(std::move(next));
@@ -110,7 +116,8 @@ std::vector<TokenId> Matcher::forced() const {
       text += static_cast<char>(symbol.byte);
       continue;
     }
-    const std::vector<TokenId> part = text.empty() ? std::vector<TokenId>{} : grammar_->encode(text);
+    const std::vector<TokenId> part =
+        text.empty() ? std::vector<TokenId>{} : grammar_->encode(text);
     tokens.insert(tokens.end(), part.begin(), part.end());
     tokens.push_back(symbol.token);
     for (const char c : text) {
@@ -129,8 +136,8 @@ std::vector<TokenId> Matcher::forced() const {
     }
     int32_t node = 0;
     for (const char c : last) node = grammar_->trie->child(node, static_cast<uint8_t>(c));
-    const bool open = grammar_->with_masks(
-        [&](TokenMasks& masks) { return masks.longer_allowed(at, node); });
+    const bool open =
+        grammar_->with_masks([&](TokenMasks& masks) { return masks.longer_allowed(at, node); });
     if (open) part.pop_back();
   }
   tokens.insert(tokens.end(), part.begin(), part.end());

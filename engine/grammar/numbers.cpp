@@ -205,8 +205,8 @@ int choose_places(const NumberRange& range) {
   const bool below = range.maximum.is_null() && range.exclusive_maximum.is_null();
   const bool above = range.minimum.is_null() && range.exclusive_minimum.is_null();
   int whole = below || above ? 9 : 1;
-  for (const Json* bound : {&range.minimum, &range.maximum, &range.exclusive_minimum,
-                            &range.exclusive_maximum}) {
+  for (const Json* bound :
+       {&range.minimum, &range.maximum, &range.exclusive_minimum, &range.exclusive_maximum}) {
     if (bound->is_null()) continue;
     places = std::max(places, fraction_digits(*bound) + 1);
     bool exact = true;
@@ -229,8 +229,7 @@ Result<Dfa> free_number(bool integer) {
     return nfa.determinize(nfa.any_of({nfa.literal("0"), nfa.sequence({parts[0], whole})}));
   }
   parts.push_back(nfa.any_of({nfa.literal("0"), whole}));
-  parts.push_back(
-      nfa.optional(nfa.sequence({nfa.literal("."), nfa.repeat(digit, 1, kDigitsMax)})));
+  parts.push_back(nfa.optional(nfa.sequence({nfa.literal("."), nfa.repeat(digit, 1, kDigitsMax)})));
   const Piece letter = nfa.any_of({nfa.literal("e"), nfa.literal("E")});
   const Piece sign = nfa.optional(nfa.any_of({nfa.literal("+"), nfa.literal("-")}));
   parts.push_back(nfa.optional(nfa.sequence({letter, sign, nfa.repeat(digit, 1, 2)})));

@@ -1,5 +1,5 @@
-// engine/grammar/numbers.h — JSON numbers, free or within a range, with bounded digits so that every
-// text parses to a finite value. Bounds are compared as exact decimals, digit by digit.
+// engine/grammar/numbers.h — JSON numbers, free or within a range, with bounded digits so that
+// every text parses to a finite value. Bounds are compared as exact decimals, digit by digit.
 //   free integer     -?(0|[1-9][0-9]{0,17})
 //   free number      -?(0|[1-9][0-9]{0,14})(.[0-9]{1,15})?([eE][+-]?[0-9]{1,2})?
 //   ranged integer   plain digits within the range and within int64
@@ -16,7 +16,7 @@ namespace swarm::engine::grammar {
 Result<Dfa> free_number(bool integer);
 
 struct NumberRange {
-  Json minimum;            // null, or a number
+  Json minimum;  // null, or a number
   Json maximum;
   Json exclusive_minimum;
   Json exclusive_maximum;

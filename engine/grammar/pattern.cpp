@@ -178,23 +178,37 @@ class PatternParser {
     };
     const auto one = [&](uint32_t code) { return shorthand({{code, code}}); };
     switch (c) {
-      case 'd': return shorthand(kDigit);
-      case 'D': return shorthand(complement(kDigit));
-      case 'w': return shorthand(kWord);
-      case 'W': return shorthand(complement(kWord));
-      case 's': return shorthand(kSpace);
-      case 'S': return shorthand(complement(kSpace));
-      case 't': return one('\t');
-      case 'n': return one('\n');
-      case 'r': return one('\r');
-      case 'f': return one('\f');
-      case 'v': return one('\v');
+      case 'd':
+        return shorthand(kDigit);
+      case 'D':
+        return shorthand(complement(kDigit));
+      case 'w':
+        return shorthand(kWord);
+      case 'W':
+        return shorthand(complement(kWord));
+      case 's':
+        return shorthand(kSpace);
+      case 'S':
+        return shorthand(complement(kSpace));
+      case 't':
+        return one('\t');
+      case 'n':
+        return one('\n');
+      case 'r':
+        return one('\r');
+      case 'f':
+        return one('\f');
+      case 'v':
+        return one('\v');
       case 'b':
         if (in_class) return one('\b');
         break;
-      case 'x': return hex(2);
-      case 'u': return hex(4);
-      default: break;
+      case 'x':
+        return hex(2);
+      case 'u':
+        return hex(4);
+      default:
+        break;
     }
     const bool word = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
     if (word || static_cast<uint8_t>(c) >= 0x80) {
@@ -209,8 +223,10 @@ class PatternParser {
     uint32_t code = 0;
     size_t count = 0;
     for (; more() && (braces || count < digits); ++count, ++at_) {
-      const size_t value = std::string_view("0123456789abcdef").find(
-          static_cast<char>(text_[at_] >= 'A' && text_[at_] <= 'F' ? text_[at_] + 32 : text_[at_]));
+      const size_t value =
+          std::string_view("0123456789abcdef")
+              .find(static_cast<char>(text_[at_] >= 'A' && text_[at_] <= 'F' ? text_[at_] + 32
+                                                                             : text_[at_]));
       if (value == std::string_view::npos) break;
       code = std::min<uint32_t>(code * 16 + static_cast<uint32_t>(value), kCodeMax + 1);
     }
@@ -265,13 +281,16 @@ class PatternWriter {
     // Past the limit the result is thrown away; stop growing.
     if (nfa_.size() > kNfaStatesMax) return nfa_.empty();
     switch (node.kind) {
-      case Node::Kind::set: return characters(nfa_, node.set, coding_);
+      case Node::Kind::set:
+        return characters(nfa_, node.set, coding_);
       case Node::Kind::repeat:
         return nfa_.repeat([&] { return write(node.children[0]); }, node.min, node.max);
       case Node::Kind::at_start:
-      case Node::Kind::at_end: return anchor(node.kind);
+      case Node::Kind::at_end:
+        return anchor(node.kind);
       case Node::Kind::sequence:
-      case Node::Kind::alternatives: break;
+      case Node::Kind::alternatives:
+        break;
     }
     std::vector<Piece> pieces;
     for (const Node& child : node.children) pieces.push_back(write(child));

@@ -21,8 +21,8 @@ bool any_spelled(const ByteEdge& edge, const std::bitset<256>& spelled) {
 // All rules side by side: edges already point at global states.
 struct Joined {
   std::vector<Dfa::State> states;
-  std::vector<StateId> starts;  // per rule
-  std::vector<int32_t> weights; // per rule
+  std::vector<StateId> starts;   // per rule
+  std::vector<int32_t> weights;  // per rule
 };
 
 // Solves for Rtn::cost, need and shallow_cost by sweeping until nothing changes. Targets mostly
@@ -253,7 +253,8 @@ Result<Rtn> RtnBuilder::finish(RuleId root, const std::bitset<256>& spelled) {
         culprit = static_cast<RuleId>(rule);
       }
     }
-    return invalid_input(name(culprit) + ": no finite text satisfies this");
+    return invalid_input(name(culprit) +
+                         ": no finite text that the vocabulary can spell satisfies this");
   }
   if (out.need[start_of(root)] > kDepthMax) {
     return invalid_input(name(root) + ": every text that satisfies this nests deeper than " +

@@ -29,13 +29,13 @@ struct Rtn {
   // Bytes that no state tells apart share a class; next is [state][class].
   std::array<uint8_t, 256> class_of{};
   size_t class_count = 0;
-  std::vector<uint8_t> class_byte;     // a byte of the class, a letter or digit where it has one
-  std::vector<bool> class_single;      // exactly one byte
-  std::vector<bool> class_spelled;     // a token of one byte exists for each of its bytes
+  std::vector<uint8_t> class_byte;  // a byte of the class, a letter or digit where it has one
+  std::vector<bool> class_single;   // exactly one byte
+  std::vector<bool> class_spelled;  // a token of one byte exists for each of its bytes
   std::vector<StateId> next_table;
   std::vector<uint8_t> accepting;
   std::vector<RuleId> rule_of;
-  std::vector<CallEdge> calls;          // of state s: [call_begin[s], call_begin[s + 1])
+  std::vector<CallEdge> calls;  // of state s: [call_begin[s], call_begin[s + 1])
   std::vector<int32_t> call_begin;
   std::vector<SpecialEdge> specials;
   std::vector<int32_t> special_begin;
@@ -43,16 +43,16 @@ struct Rtn {
   struct Rule {
     std::string name;
     RuleKind kind = RuleKind::plain;
-    StateId start = kNoState;           // kNoState: the rule admits no finite text
+    StateId start = kNoState;  // kNoState: the rule admits no finite text
   };
   std::vector<Rule> rules;
-  RuleId root = 0;                      // never called by another rule
+  RuleId root = 0;  // never called by another rule
 
   // Ways to the end of the rule from a state. An edge is chosen so that following the minimum of
   // cost (or of shallow_cost) always terminates: both fall strictly along the way.
-  std::vector<int64_t> cost;            // kByteCost per byte or special, 1 per call; the shortest
-  std::vector<int32_t> need;            // levels of nesting the least nested way opens
-  std::vector<int64_t> shallow_cost;    // the shortest among the least nested
+  std::vector<int64_t> cost;          // kByteCost per byte or special, 1 per call; the shortest
+  std::vector<int32_t> need;          // levels of nesting the least nested way opens
+  std::vector<int64_t> shallow_cost;  // the shortest among the least nested
 
   static constexpr int64_t kByteCost = 64;
 

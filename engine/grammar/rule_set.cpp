@@ -66,8 +66,9 @@ Result<RuleId> RuleSet::any_of_type(const std::string& type) {
       return quoted(body);
     }
     Nfa nfa;
-    return nfa.determinize(type == "null" ? nfa.literal("null")
-                                          : nfa.any_of({nfa.literal("true"), nfa.literal("false")}));
+    return nfa.determinize(type == "null"
+                               ? nfa.literal("null")
+                               : nfa.any_of({nfa.literal("true"), nfa.literal("false")}));
   });
 }
 

@@ -179,8 +179,8 @@ Result<Dfa> SchemaCompiler::number(const Json& flat, bool integer, const std::st
       if (range.minimum.is_null() || range.minimum < low) range.minimum = low;
       if (range.maximum.is_null() || range.maximum > high) range.maximum = high;
     } else if (format != "int64" && format != "float" && format != "double") {
-      return unsupported(document_.at(path + "/format") + ": unsupported keyword \"format\" with \"" +
-                         format + "\" for a number");
+      return unsupported(document_.at(path + "/format") +
+                         ": unsupported keyword \"format\" with \"" + format + "\" for a number");
     }
   }
   if (!range.bounded()) return free_number(integer);
@@ -207,8 +207,8 @@ Result<Dfa> SchemaCompiler::text(const Json& flat, TextCoding coding, const std:
     const auto format = flat["format"].get<std::string>();
     const char* expression = format_pattern(format);
     if (expression == nullptr) {
-      return unsupported(document_.at(path + "/format") + ": unsupported keyword \"format\" with \"" +
-                         format + "\"");
+      return unsupported(document_.at(path + "/format") +
+                         ": unsupported keyword \"format\" with \"" + format + "\"");
     }
     patterns.emplace_back(expression, path + "/format");
   }
@@ -247,7 +247,8 @@ Result<std::vector<SchemaCompiler::Property>> SchemaCompiler::properties(const J
     if (std::any_of(all.begin(), all.end(), [&](const Property& p) { return p.name == name; })) {
       continue;
     }
-    const Json* rest = flat.contains("additionalProperties") ? &flat["additionalProperties"] : nullptr;
+    const Json* rest =
+        flat.contains("additionalProperties") ? &flat["additionalProperties"] : nullptr;
     if (rest != nullptr && *rest == Json(false)) {
       return wrong(path + "/required",
                    "\"" + name + "\" is required, but additionalProperties forbids it");
@@ -294,8 +295,7 @@ Result<Dfa> SchemaCompiler::object(const Json& flat, const std::string& path) {
       SWARM_TRY(value, rule_for(*property.schema, property.path));
     }
     names.push_back(json_characters(property.name));
-    const Piece body =
-        nfa.sequence({nfa.literal("\"" + names.back() + "\": "), nfa.call(value)});
+    const Piece body = nfa.sequence({nfa.literal("\"" + names.back() + "\": "), nfa.call(value)});
     const StateId next_none = nfa.add_state();
     const StateId next_some = nfa.add_state();
     member(none, some, body, next_some);
@@ -338,8 +338,7 @@ Result<Dfa> SchemaCompiler::array(const Json& flat, const std::string& path) {
   std::vector<RuleId> tuple;
   if (flat.contains(tuple_key)) {
     for (const Json& schema : flat[tuple_key]) {
-      const std::string where =
-          path + "/" + tuple_key + "/" + std::to_string(tuple.size());
+      const std::string where = path + "/" + tuple_key + "/" + std::to_string(tuple.size());
       SWARM_TRY(const RuleId rule, rule_for(schema, where));
       tuple.push_back(rule);
     }
@@ -396,9 +395,8 @@ Result<Piece> SchemaCompiler::xml_parameters(Nfa& nfa) {
       return unsupported(document_.at(property.path) + ": unsupported property name in XML");
     }
     SWARM_TRY(const Piece value, xml_value(nfa, property));
-    const Piece whole =
-        nfa.sequence({nfa.literal("<parameter=" + property.name + ">\n"), value,
-                      nfa.literal(std::string(kParameterEnd) + "\n")});
+    const Piece whole = nfa.sequence({nfa.literal("<parameter=" + property.name + ">\n"), value,
+                                      nfa.literal(std::string(kParameterEnd) + "\n")});
     pieces.push_back(property.required ? whole : nfa.optional(whole));
   }
   return nfa.sequence(pieces);

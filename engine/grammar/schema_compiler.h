@@ -8,10 +8,9 @@
 //     and from each other;
 //   - without "type", the types that the other keywords speak about, else any value.
 // oneOf is generated as anyOf once its branches are proven disjoint, else it is an error.
-// format: date, time, date-time, uuid, ipv4, email, uri, hostname are generated from a strict subset
-// of each; int32 bounds integers; int64, float, double say nothing that is not so anyway. Others
-// are errors.
-// Used by one thread. Errors name the keyword and the JSON pointer.
+// format: date, time, date-time, uuid, ipv4, email, uri, hostname are generated from a strict
+// subset of each; int32 bounds integers; int64, float, double say nothing that is not so anyway.
+// Others are errors. Used by one thread. Errors name the keyword and the JSON pointer.
 #pragma once
 
 #include <functional>
@@ -63,7 +62,7 @@ class SchemaCompiler {
  private:
   struct Property {
     std::string name;
-    const Json* schema;       // nullptr: any value
+    const Json* schema;  // nullptr: any value
     std::string path;
     bool required;
   };
@@ -93,7 +92,7 @@ class SchemaCompiler {
   RuleSet& rules_;
   SchemaDocument document_;
   std::string name_;
-  int references_ = 0;        // bare references followed without reaching a rule
+  int references_ = 0;  // bare references followed without reaching a rule
 };
 
 // "..." around a body of JSON-coded text.

@@ -14,8 +14,19 @@ namespace {
 constexpr int kFlattenMax = 64;
 
 enum class Shape : uint8_t {
-  text, number, count, schema, schemas, named_schemas, names, values, type, reference, any,
-  schema_or_schemas, only_false
+  text,
+  number,
+  count,
+  schema,
+  schemas,
+  named_schemas,
+  names,
+  values,
+  type,
+  reference,
+  any,
+  schema_or_schemas,
+  only_false
 };
 
 struct Keyword {
@@ -51,9 +62,9 @@ constexpr std::array kKeywords{
 };
 
 constexpr std::array<std::string_view, 14> kAnnotations{
-    "title",   "description", "default",    "examples", "$schema",   "$id",
-    "$comment", "$defs",      "definitions", "deprecated", "readOnly", "writeOnly",
-    "contentEncoding", "contentMediaType"};
+    "title",    "description", "default",         "examples",        "$schema",
+    "$id",      "$comment",    "$defs",           "definitions",     "deprecated",
+    "readOnly", "writeOnly",   "contentEncoding", "contentMediaType"};
 
 constexpr std::array<std::string_view, 7> kTypes{"object",  "array",   "string", "number",
                                                  "integer", "boolean", "null"};
@@ -61,9 +72,8 @@ constexpr std::array<std::string_view, 7> kTypes{"object",  "array",   "string",
 bool is_schema(const Json& value) { return value.is_object() || value.is_boolean(); }
 
 bool is_type_name(const Json& value) {
-  return value.is_string() &&
-         std::find(kTypes.begin(), kTypes.end(), value.get_ref<const std::string&>()) !=
-             kTypes.end();
+  return value.is_string() && std::find(kTypes.begin(), kTypes.end(),
+                                        value.get_ref<const std::string&>()) != kTypes.end();
 }
 
 bool all_of(const Json& value, bool (*test)(const Json&)) {
@@ -80,13 +90,16 @@ std::string_view expected(Shape shape, const Json& value) {
   };
   switch (shape) {
     case Shape::text:
-    case Shape::reference: return unless(value.is_string(), "a string");
-    case Shape::number: return unless(value.is_number(), "a number");
+    case Shape::reference:
+      return unless(value.is_string(), "a string");
+    case Shape::number:
+      return unless(value.is_number(), "a number");
     case Shape::count:
-      return unless((value.is_number_unsigned() || value.is_number_integer()) &&
-                        value >= Json(0) && value <= Json(1'000'000'000),
+      return unless((value.is_number_unsigned() || value.is_number_integer()) && value >= Json(0) &&
+                        value <= Json(1'000'000'000),
                     "a whole number from 0 to 1000000000");
-    case Shape::schema: return unless(is_schema(value), "a schema");
+    case Shape::schema:
+      return unless(is_schema(value), "a schema");
     case Shape::schemas:
       return unless(filled_array && all_of(value, is_schema), "a non-empty list of schemas");
     case Shape::schema_or_schemas:
@@ -96,12 +109,15 @@ std::string_view expected(Shape shape, const Json& value) {
       return unless(value.is_object() && all_of(value, is_schema), "an object of schemas");
     case Shape::names:
       return unless(value.is_array() && all_of(value, is_text), "a list of strings");
-    case Shape::values: return unless(filled_array, "a non-empty list");
+    case Shape::values:
+      return unless(filled_array, "a non-empty list");
     case Shape::type:
       return unless(is_type_name(value) || (filled_array && all_of(value, is_type_name)),
                     "a type name or a non-empty list of them");
-    case Shape::only_false: return unless(value.is_boolean(), "a boolean");
-    case Shape::any: break;
+    case Shape::only_false:
+      return unless(value.is_boolean(), "a boolean");
+    case Shape::any:
+      break;
   }
   return {};
 }
@@ -194,8 +210,9 @@ Result<SchemaDocument::Target> SchemaDocument::resolve(const std::string& refere
     const std::string key = unescaped(rest.substr(0, slash));
     rest.remove_prefix(slash);
     size_t index = 0;
-    const bool numeric = !key.empty() && std::from_chars(key.data(), key.data() + key.size(),
-                                                         index).ptr == key.data() + key.size();
+    const bool numeric =
+        !key.empty() &&
+        std::from_chars(key.data(), key.data() + key.size(), index).ptr == key.data() + key.size();
     if (at_schema->is_object() && at_schema->contains(key)) {
       at_schema = &(*at_schema)[key];
     } else if (at_schema->is_array() && numeric && index < at_schema->size()) {

@@ -41,8 +41,12 @@ Json common_values(const Json& a, const Json& b) {
   return common;
 }
 
-bool is_lower_bound(const std::string& key) { return key.starts_with("min") || key == "exclusiveMinimum"; }
-bool is_upper_bound(const std::string& key) { return key.starts_with("max") || key == "exclusiveMaximum"; }
+bool is_lower_bound(const std::string& key) {
+  return key.starts_with("min") || key == "exclusiveMinimum";
+}
+bool is_upper_bound(const std::string& key) {
+  return key.starts_with("max") || key == "exclusiveMaximum";
+}
 
 const Json& property(const Json& schema, const std::string& name) {
   static const Json kNone;
@@ -233,12 +237,12 @@ bool SchemaDocument::never_valid(const Json& generated, const Json& other, const
     const auto all = [&](const Json& branches, auto test) {
       return std::all_of(branches.begin(), branches.end(), test);
     };
-    if (g.contains(key) && all(g[key], [&](const Json& branch) {
-          return never_valid(branch, o, path, nesting + 1);
-        })) return true;
-    if (o.contains(key) && all(o[key], [&](const Json& branch) {
-          return never_valid(g, branch, path, nesting + 1);
-        })) return true;
+    if (g.contains(key) &&
+        all(g[key], [&](const Json& branch) { return never_valid(branch, o, path, nesting + 1); }))
+      return true;
+    if (o.contains(key) &&
+        all(o[key], [&](const Json& branch) { return never_valid(g, branch, path, nesting + 1); }))
+      return true;
   }
   const auto g_values = listed_values(g);
   const auto o_values = listed_values(o);
@@ -263,9 +267,8 @@ bool SchemaDocument::never_valid(const Json& generated, const Json& other, const
 // A text of g has its required properties and, unless g is open, no undeclared ones.
 bool SchemaDocument::objects_apart(const Json& g, const Json& o, const std::string& path,
                                    int nesting) const {
-  const bool open = g.contains("additionalProperties")
-                        ? g["additionalProperties"] != Json(false)
-                        : !g.contains("properties");
+  const bool open = g.contains("additionalProperties") ? g["additionalProperties"] != Json(false)
+                                                       : !g.contains("properties");
   if (o.contains("required") && !open) {
     for (const Json& name : o["required"]) {
       const auto text = name.get<std::string>();

@@ -70,7 +70,8 @@ bool same_stack(const Stack& a, const Stack& b) {
   const Frame* y = b.get();
   for (; x != y; x = x->parent.get(), y = y->parent.get()) {
     if (x == nullptr || y == nullptr || x->hash != y->hash || x->target != y->target) return false;
-    if (x->kind != y->kind || x->partial != y->partial || !same_keys(x->used, y->used)) return false;
+    if (x->kind != y->kind || x->partial != y->partial || !same_keys(x->used, y->used))
+      return false;
   }
   return true;
 }

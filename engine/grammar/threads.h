@@ -24,19 +24,19 @@ bool contains(const UsedKeys& keys, std::string_view text);
 
 // One call that has not returned. Owned by the threads and frames above it.
 struct Frame {
-  StateId target = kNoState;      // where to go on after the return
+  StateId target = kNoState;  // where to go on after the return
   RuleKind kind = RuleKind::plain;
-  int32_t depth = 0;              // containers open, this one included
+  int32_t depth = 0;  // containers open, this one included
   std::shared_ptr<const Frame> parent;
-  UsedKeys used;                  // of the container this frame stands for
-  std::string partial;            // kind key: what has been read of it
-  uint64_t hash = 0;              // of everything above
+  UsedKeys used;        // of the container this frame stands for
+  std::string partial;  // kind key: what has been read of it
+  uint64_t hash = 0;    // of everything above
 };
 using Stack = std::shared_ptr<const Frame>;
 
 struct Thread {
   StateId state = kNoState;
-  Stack stack;                    // nullptr: the root rule, or the base of a relative thread
+  Stack stack;  // nullptr: the root rule, or the base of a relative thread
 };
 using Threads = std::vector<Thread>;
 
@@ -51,8 +51,8 @@ struct StepMode {
 // A set with every call entered and every finished rule left.
 struct Closure {
   Threads threads;
-  bool exit = false;              // the base rule may end here
-  int32_t peak = 0;               // deepest nesting any of the threads needs, from the base
+  bool exit = false;  // the base rule may end here
+  int32_t peak = 0;   // deepest nesting any of the threads needs, from the base
 };
 Closure close_over(const Rtn& rtn, const Threads& threads, StepMode mode);
 

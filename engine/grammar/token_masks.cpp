@@ -108,9 +108,7 @@ bool LocalAutomaton::exits(int32_t config) {
   return simple(config) ? rtn_.is_accepting(config) : at(config).closure.exit;
 }
 
-bool LocalAutomaton::key_done(int32_t config) {
-  return !simple(config) && at(config).key_done;
-}
+bool LocalAutomaton::key_done(int32_t config) { return !simple(config) && at(config).key_done; }
 
 bool LocalAutomaton::only_keys(int32_t config) {
   return !simple(config) && at(config).threads.empty();
@@ -133,11 +131,11 @@ void LocalAutomaton::forget_if_large() {
 // One walk over the trie below a node.
 struct TokenMasks::Walk {
   std::span<uint32_t> bits;
-  int32_t peak_max = INT32_MAX;     // configurations that need more are left to recheck
+  int32_t peak_max = INT32_MAX;  // configurations that need more are left to recheck
   std::vector<int32_t> exits = {};
   std::vector<int32_t> rechecks = {};
   bool start_exit = false;
-  int32_t peak = 0;                 // the most any configuration needed
+  int32_t peak = 0;  // the most any configuration needed
 };
 
 TokenMasks::TokenMasks(const Rtn& rtn, std::shared_ptr<const TokenTrie> trie)
@@ -207,7 +205,6 @@ std::shared_ptr<const TokenMasks::Local> TokenMasks::local_of(StateId state) {
   if (const auto found = old_.find(state); found != old_.end()) {
     known = found->second;
   } else {
-    automaton_.forget_if_large();
     auto local = std::make_shared<Local>();
     local->bits.resize(trie_->mask_words());
     Walk result{.bits = local->bits};
@@ -228,8 +225,8 @@ std::shared_ptr<const TokenMasks::Local> TokenMasks::local_of(StateId state) {
     }
     known = std::move(local);
   }
-  const size_t words = known->bits.size() + known->listed.size() + known->exits.size() +
-                       known->rechecks.size() + 32;
+  const size_t words =
+      known->bits.size() + known->listed.size() + known->exits.size() + known->rechecks.size() + 32;
   if (young_bytes_ + words * 4 > kCacheBytes) {
     old_ = std::move(young_);
     young_ = {};
@@ -240,7 +237,8 @@ std::shared_ptr<const TokenMasks::Local> TokenMasks::local_of(StateId state) {
 }
 
 void TokenMasks::add_allowed(const Threads& threads, std::span<uint32_t> bits) {
-  SWARM_CHECK(bits.size() == trie_->mask_words(), bits.size(), trie_->mask_words());
+  SWARM_CHECK(bits.size() >= trie_->mask_words(), bits.size(), trie_->mask_words());
+  automaton_.forget_if_large();
   for (const Thread& thread : threads) add_thread(thread, 0, bits);
 }
 
@@ -271,7 +269,7 @@ void TokenMasks::add_thread(const Thread& thread, int32_t node, std::span<uint32
     return;
   }
   if (automaton_.peak(thread.state) > room) {
-    add_subtree({thread}, node, bits);  // close to the nesting limit even before the first byte
+    add_near_limit(thread, node, bits);
     return;
   }
   Walk result{.bits = bits, .peak_max = room};
@@ -316,7 +314,7 @@ void TokenMasks::add_key_exits(const Thread& thread, int32_t node,
   }
 }
 
-// Reads the bytes between node and target with the real stack, then everything below.
+// Reads the bytes between node and target with the real stack, then goes on from there.
 void TokenMasks::recheck(const Thread& thread, int32_t node, int32_t target,
                          std::span<uint32_t> bits) {
   Threads threads{thread};
@@ -325,17 +323,25 @@ void TokenMasks::recheck(const Thread& thread, int32_t node, int32_t target,
   }
   if (threads.empty()) return;
   set_token(target, bits);
-  add_subtree(threads, target, bits);
+  for (const Thread& next : threads) add_thread(next, target, bits);
 }
 
-void TokenMasks::add_subtree(const Threads& threads, int32_t node, std::span<uint32_t> bits) {
-  const Closure closure = close_over(rtn_, threads, {});
-  const int32_t stop = trie_->at(node).end;
-  for (int32_t at = node + 1; at < stop; at = trie_->at(at).end) {
-    const Step next = step(rtn_, closure, trie_->at(at).byte, {});
-    if (next.threads.empty()) continue;
-    set_token(at, bits);
-    add_subtree(next.threads, at, bits);
+// Some call from this state would nest too deeply. Enters the calls that do not, one by one, and
+// reads one byte where a state has both bytes and calls.
+void TokenMasks::add_near_limit(const Thread& thread, int32_t node, std::span<uint32_t> bits) {
+  const Closure closure = close_over(rtn_, {thread}, {});
+  for (const Thread& entered : closure.threads) {
+    if (rtn_.calls_of(entered.state).empty()) {
+      add_thread(entered, node, bits);
+      continue;
+    }
+    const int32_t stop = trie_->at(node).end;
+    for (int32_t at = node + 1; at < stop; at = trie_->at(at).end) {
+      const Step next = step(rtn_, {.threads = {entered}}, trie_->at(at).byte, {});
+      if (next.threads.empty()) continue;
+      set_token(at, bits);
+      for (const Thread& read : next.threads) add_thread(read, at, bits);
+    }
   }
 }
 

@@ -1,6 +1,6 @@
 // engine/grammar/token_masks.h — Which tokens a thread may read. What a state allows whatever stack
-// it stands on is computed once by walking the token trie with a lazily built automaton, and cached;
-// tokens that leave the rule are continued below in the caller for each stack.
+// it stands on is computed once by walking the token trie with a lazily built automaton, and
+// cached; tokens that leave the rule are continued below in the caller for each stack.
 // Fills caches while answering: the owner serialises calls. The caches are bounded and are rebuilt
 // at need. The network and the trie outlive it.
 #pragma once
@@ -62,8 +62,8 @@ class LocalAutomaton {
   int32_t intern(Threads threads, bool key_done);
 
   const Rtn& rtn_;
-  std::vector<uint8_t> traits_;   // per state
-  std::vector<int32_t> bases_;    // per state: its place in configs_
+  std::vector<uint8_t> traits_;  // per state
+  std::vector<int32_t> bases_;   // per state: its place in configs_
   std::vector<Config> configs_;
   std::unordered_multimap<uint64_t, int32_t> ids_;
 };
@@ -80,10 +80,10 @@ class TokenMasks {
  private:
   // What one state allows on any stack.
   struct Local {
-    std::vector<uint32_t> bits;       // all words, or empty when listed
+    std::vector<uint32_t> bits;  // all words, or empty when listed
     std::vector<TokenId> listed;
-    std::vector<int32_t> exits;       // nodes at which the rule may end and the walk go on below
-    std::vector<int32_t> rechecks;    // nodes at which only the real stack can tell
+    std::vector<int32_t> exits;     // nodes at which the rule may end and the walk go on below
+    std::vector<int32_t> rechecks;  // nodes at which only the real stack can tell
     bool start_exit = false;
     int32_t peak = 0;
   };
@@ -97,7 +97,7 @@ class TokenMasks {
   void add_key_exits(const Thread& thread, int32_t node, const std::vector<int32_t>& exits,
                      std::span<uint32_t> bits);
   void recheck(const Thread& thread, int32_t node, int32_t target, std::span<uint32_t> bits);
-  void add_subtree(const Threads& threads, int32_t node, std::span<uint32_t> bits);
+  void add_near_limit(const Thread& thread, int32_t node, std::span<uint32_t> bits);
   void set_token(int32_t node, std::span<uint32_t> bits) const;
   void set_tokens(int32_t first, int32_t last, std::span<uint32_t> bits) const;
   // The root is called by nobody: nothing goes on below it.

@@ -72,7 +72,8 @@ TokenTrie::TokenTrie(Vocabulary v) : vocabulary(std::move(v)) {
   }
   close_to(0);
   const auto all = static_cast<int32_t>(ordered.size());
-  nodes.push_back({.end = 0, .first = all, .token_count = 0, .depth = 0, .byte = 0, .plain = false});
+  nodes.push_back(
+      {.end = 0, .first = all, .token_count = 0, .depth = 0, .byte = 0, .plain = false});
 }
 
 int32_t TokenTrie::child(int32_t node, uint8_t value) const {

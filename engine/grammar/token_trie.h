@@ -22,20 +22,20 @@ struct TokenTrie {
 
   // Together in memory: a walk reads all of a node at once.
   struct Node {
-    int32_t end;                     // the subtree of node n is [n, end)
-    int32_t first;                   // its tokens are ordered[first of n, first of end)
-    int32_t token_count;             // tokens of exactly these bytes, ordered[first...]
+    int32_t end;          // the subtree of node n is [n, end)
+    int32_t first;        // its tokens are ordered[first of n, first of end)
+    int32_t token_count;  // tokens of exactly these bytes, ordered[first...]
     uint16_t depth;
     uint8_t byte;
-    bool plain;                      // the whole subtree, itself included, reads plain bytes only
+    bool plain;  // the whole subtree, itself included, reads plain bytes only
   };
-  std::vector<Node> nodes;           // node 0 is the root, which has no byte; a last one closes
-  std::vector<TokenId> ordered;      // all tokens in preorder
+  std::vector<Node> nodes;       // node 0 is the root, which has no byte; a last one closes
+  std::vector<TokenId> ordered;  // all tokens in preorder
   std::vector<int32_t> parent;
 
   Vocabulary vocabulary;
-  std::vector<bool> is_stop;         // per token id
-  std::bitset<256> spelled;          // bytes that are a token of their own
+  std::vector<bool> is_stop;  // per token id
+  std::bitset<256> spelled;   // bytes that are a token of their own
   size_t token_bytes_max = 0;
 
   size_t token_count() const { return vocabulary.bytes.size(); }

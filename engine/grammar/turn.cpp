@@ -52,9 +52,8 @@ class TurnCompiler {
       for (const ToolGrammar& tool : spec_.tools) {
         const bool chosen = spec_.tool_choice != ToolChoice::named || tool.name == spec_.named_tool;
         if (chosen) tools_.push_back(&tool);
-        if (std::count_if(spec_.tools.begin(), spec_.tools.end(), [&](const ToolGrammar& other) {
-              return other.name == tool.name;
-            }) > 1) {
+        if (std::count_if(spec_.tools.begin(), spec_.tools.end(),
+                          [&](const ToolGrammar& other) { return other.name == tool.name; }) > 1) {
           return invalid_input("two tools are called \"" + tool.name + "\"");
         }
       }
@@ -106,8 +105,7 @@ class TurnCompiler {
   // One call, from its opening marker, and further ones each on a line of their own.
   Piece calls(Nfa& nfa) {
     const auto one = [&] {
-      return nfa.sequence(
-          {marker(nfa, spec_.tool_call_begin, kCallBegin), nfa.call(call_rule_)});
+      return nfa.sequence({marker(nfa, spec_.tool_call_begin, kCallBegin), nfa.call(call_rule_)});
     };
     const auto next = [&] { return nfa.sequence({nfa.literal("\n"), one()}); };
     return nfa.sequence({one(), nfa.repeat(next, 0, spec_.calls_max - 1)});
@@ -130,8 +128,8 @@ class TurnCompiler {
                                       : xml_call(nfa, *tool, *parameters_.back()));
       bodies.push_back(body);
     }
-    const Piece whole = nfa.sequence(
-        {nfa.any_of(bodies), marker(nfa, spec_.tool_call_end, kCallEnd)});
+    const Piece whole =
+        nfa.sequence({nfa.any_of(bodies), marker(nfa, spec_.tool_call_end, kCallEnd)});
     SWARM_TRY(Dfa dfa, nfa.determinize(whole));
     return builder_.define(call_rule_, std::move(dfa), RuleKind::container);
   }
@@ -144,7 +142,9 @@ class TurnCompiler {
     return schema;
   }
 
-  static std::string document_name(const ToolGrammar& tool) { return "tool \"" + tool.name + "\" "; }
+  static std::string document_name(const ToolGrammar& tool) {
+    return "tool \"" + tool.name + "\" ";
+  }
 
   Result<Piece> json_call(Nfa& nfa, const ToolGrammar& tool, const Json& parameters) {
     SchemaCompiler schema(rules_, parameters, document_name(tool));
@@ -160,16 +160,16 @@ class TurnCompiler {
     }
     SchemaCompiler schema(rules_, parameters, document_name(tool));
     SWARM_TRY(const Piece arguments, schema.xml_parameters(nfa));
-    return nfa.sequence({nfa.literal("\n<function=" + tool.name + ">\n"), arguments,
-                         nfa.literal("</function>\n")});
+    return nfa.sequence(
+        {nfa.literal("\n<function=" + tool.name + ">\n"), arguments, nfa.literal("</function>\n")});
   }
 
   const TurnSpec& spec_;
   const TokenTrie& trie_;
   RtnBuilder builder_;
   RuleSet rules_;
-  std::vector<const ToolGrammar*> tools_;             // those that may be called
-  std::vector<std::unique_ptr<Json>> parameters_;     // stable addresses for the compilers
+  std::vector<const ToolGrammar*> tools_;          // those that may be called
+  std::vector<std::unique_ptr<Json>> parameters_;  // stable addresses for the compilers
   RuleId call_rule_ = 0;
 };
 

@@ -1,5 +1,5 @@
-// engine/grammar/turn.h — A TurnSpec to a network: optional reasoning, then free text, tool calls or
-// JSON text. Pure function. Fails on an inconsistent specification and on schemas that the
+// engine/grammar/turn.h — A TurnSpec to a network: optional reasoning, then free text, tool calls
+// or JSON text. Pure function. Fails on an inconsistent specification and on schemas that the
 // schema compiler refuses.
 #pragma once
 

@@ -86,7 +86,8 @@ class CompletionWriter {
     }
     for (const CallEdge& edge : rtn_.calls_of(state)) {
       const StateId start = rtn_.rule(edge.rule).start;
-      if (!fits(std::max(rtn_.need_of(start) + rtn_.weight(edge.rule), rtn_.need_of(edge.target)))) {
+      if (!fits(
+              std::max(rtn_.need_of(start) + rtn_.weight(edge.rule), rtn_.need_of(edge.target)))) {
         continue;
       }
       offer({.cost = cost_of(start) + cost_of(edge.target) + 1, .call = &edge});
@@ -129,14 +130,14 @@ Forced find_forced(const Rtn& rtn, const Threads& threads) {
     const Closure closure = close_over(rtn, at, {});
     if (closure.exit) {
       // A turn that may only end here; one that may also go on is a choice.
-      forced.ends = std::none_of(closure.threads.begin(), closure.threads.end(),
-                                 [&](const Thread& t) {
-                                   if (!rtn.specials_of(t.state).empty()) return true;
-                                   for (size_t c = 0; c < rtn.class_count; ++c) {
-                                     if (rtn.next(t.state, c) != kNoState) return true;
-                                   }
-                                   return false;
-                                 });
+      forced.ends =
+          std::none_of(closure.threads.begin(), closure.threads.end(), [&](const Thread& t) {
+            if (!rtn.specials_of(t.state).empty()) return true;
+            for (size_t c = 0; c < rtn.class_count; ++c) {
+              if (rtn.next(t.state, c) != kNoState) return true;
+            }
+            return false;
+          });
       return forced;
     }
     const std::optional<Symbol> only = only_symbol(rtn, closure);
@@ -153,9 +154,8 @@ Forced find_forced(const Rtn& rtn, const Threads& threads) {
 std::vector<Symbol> find_completion(const Rtn& rtn, const Threads& threads) {
   SWARM_CHECK(!threads.empty());
   const Thread& nearest = *std::min_element(
-      threads.begin(), threads.end(), [&](const Thread& a, const Thread& b) {
-        return cost_to_end(rtn, a) < cost_to_end(rtn, b);
-      });
+      threads.begin(), threads.end(),
+      [&](const Thread& a, const Thread& b) { return cost_to_end(rtn, a) < cost_to_end(rtn, b); });
   CompletionWriter shortest(rtn, false);
   if (shortest.write(nearest)) return std::move(shortest.symbols);
   CompletionWriter shallow(rtn, true);

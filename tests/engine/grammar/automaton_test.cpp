@@ -32,10 +32,32 @@ void for_each_text(std::string_view alphabet, size_t length_max, Visit visit) {
 }  // namespace
 
 TEST_CASE("automaton: patterns agree with std::regex on every short text") {
-  for (const char* pattern :
-       {"a", "^a", "a$", "^a$", "^$", "", "ab*c", "^(a|b)*c$", "a{2}", "^a{1,2}b{0,1}$", "^a{2,}$",
-        "(ab|ba)+", "^[^a]*$", "^[a-b]c?$", "^a|b$", "(^a|b$)c?", "^(a|(b|c)a)*$", "a.c", "^.{2}$",
-        "^(a?b?)?c$", "[bc]{2}$", "^(?:a|b)c|cb$", "^(ab?)*?c$", "a|", "^(|a)b", "(^|b)a($|c)"}) {
+  for (const char* pattern : {"a",
+                              "^a",
+                              "a$",
+                              "^a$",
+                              "^$",
+                              "",
+                              "ab*c",
+                              "^(a|b)*c$",
+                              "a{2}",
+                              "^a{1,2}b{0,1}$",
+                              "^a{2,}$",
+                              "(ab|ba)+",
+                              "^[^a]*$",
+                              "^[a-b]c?$",
+                              "^a|b$",
+                              "(^a|b$)c?",
+                              "^(a|(b|c)a)*$",
+                              "a.c",
+                              "^.{2}$",
+                              "^(a?b?)?c$",
+                              "[bc]{2}$",
+                              "^(?:a|b)c|cb$",
+                              "^(ab?)*?c$",
+                              "a|",
+                              "^(|a)b",
+                              "(^|b)a($|c)"}) {
     CAPTURE(std::string(pattern));
     const auto dfa = compile_pattern(pattern, TextCoding::raw);
     REQUIRE(dfa.has_value());
@@ -105,12 +127,12 @@ TEST_CASE("automaton: decimal ranges agree with comparing numbers on every short
     double low, high;
     bool open_low, open_high;
   };
-  for (const Bounds& b : std::vector<Bounds>{{R"({"minimum": -1.5, "maximum": 2.05})", -1.5, 2.05, false, false},
-                                             {R"({"exclusiveMinimum": 0, "maximum": 1})", 0, 1, true, false},
-                                             {R"({"exclusiveMinimum": -0.5, "exclusiveMaximum": -0.25})",
-                                              -0.5, -0.25, true, true},
-                                             {R"({"minimum": 0.2, "maximum": 10.1})", 0.2, 10.1, false, false},
-                                             {R"({"minimum": 0, "maximum": 0})", 0, 0, false, false}}) {
+  for (const Bounds& b : std::vector<Bounds>{
+           {R"({"minimum": -1.5, "maximum": 2.05})", -1.5, 2.05, false, false},
+           {R"({"exclusiveMinimum": 0, "maximum": 1})", 0, 1, true, false},
+           {R"({"exclusiveMinimum": -0.5, "exclusiveMaximum": -0.25})", -0.5, -0.25, true, true},
+           {R"({"minimum": 0.2, "maximum": 10.1})", 0.2, 10.1, false, false},
+           {R"({"minimum": 0, "maximum": 0})", 0, 0, false, false}}) {
     CAPTURE(std::string(b.schema));
     const Json schema = Json::parse(b.schema);
     NumberRange range;

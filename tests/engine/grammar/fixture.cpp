@@ -22,33 +22,42 @@ grammar::Vocabulary byte_vocabulary() {
   return vocabulary;
 }
 
+namespace {
+
+// Texts that cross the borders of grammar rules: quotes with commas, keys with colons, halves of
+// characters.
+// clang-format off
+constexpr std::string_view kLonger[] = {
+    "{\"", "{}", "[]", "[[", "[[[[", "]]", "]}", "}}", "}]", "\": ", "\":", ", ", ", \"",
+    "\", \"", "\"}", "\"]", "\"}]", "\"}}", "\"\"", "\"\":", "\"\": ", "\"a\"", "\"a\":",
+    "\"a\": ", "\"b\"", "\"b\": ", "{\"a\": ", ": ", ": {", ": {\"", ": [", ": [{", " \"", " {",
+    " [", "true", "false", "null", "rue", "tr", "nul", "12", "00", "-1", "1.", ".5", "e1", "E+",
+    "0.", "10", "99", "1, ", "0]", "0}", "1}", "1, 2", "\\\"", "\\n", "\\u00", "\\u001", "\\\\",
+    "a\"", "ab", "abc", "name", "\"name\": \"", "arguments", "é", "ü\"", "中文", "中",
+    "\xe4\xb8", "\xad\xe6", "\xf0\x9f", "\x98\x80", "😀", "😀\"", "\xc3", "\n", "\n\n", "\n{",
+    "}\n", "\n{\"name\": \"", "}}\n", "</", "</parameter>", "\n</parameter>\n", "<parameter=",
+    "\n</", "<function=", "tool_call", "<tool_call>", "hello", " world", "  ", "    ", ",,",
+    "\"x\": 1", "\"x\": 1, \"", "1, \"", "], [", "}, {", "}, {\"", "\"k", "k\": ", "\"}, \"",
+    "{\"\": ", "{\"a\": 1", "null}", "null, ", "true, \"", "true]", "\"a\", \"b\"", "2024-",
+    "T00:",
+};
+// clang-format on
+
+}  // namespace
+
 grammar::Vocabulary wide_vocabulary() {
   grammar::Vocabulary vocabulary = byte_vocabulary();
-  std::vector<std::string> longer{
-      "{\"",    "{}",     "[]",       "[[",     "[[[[",    "]]",      "]}",    "}}",    "}]",
-      "\": ",   "\":",    ", ",       ", \"",   "\", \"",  "\"}",     "\"]",   "\"}]",  "\"}}",
-      "\"\"",   "\"\":",  "\"\": ",   "\"a\"",  "\"a\":",  "\"a\": ", "\"b\"", "\"b\": ", "{\"a\": ",
-      ": ",     ": {",    ": {\"",    ": [",    ": [{",    " \"",     " {",    " [",    "true",
-      "false",  "null",   "rue",      "tr",     "nul",     "12",      "00",    "-1",    "1.",
-      ".5",     "e1",     "E+",       "0.",     "10",      "99",      "1, ",   "0]",    "0}",
-      "1}",     "1, 2",   "\\\"",     "\\n",    "\\u00",   "\\u001",  "\\\\",  "a\"",   "ab",
-      "abc",    "name",   "\"name\": \"", "arguments", "é",  "ü\"",    "中文",  "中",    "\xe4\xb8",
-      "\xad\xe6", "\xf0\x9f", "\x98\x80", "😀",  "😀\"",   "\xc3",    "\n",    "\n\n",  "\n{",
-      "}\n",    "\n{\"name\": \"", "}}\n", "</", "</parameter>", "\n</parameter>\n", "<parameter=",
-      "\n</", "<function=", "tool_call", "<tool_call>", "hello", " world", "  ", "    ", ",,",
-      "\"x\": 1", "\"x\": 1, \"", "1, \"", "], [", "}, {", "}, {\"", "\"k", "k\": ", "\"}, \"",
-      "{\"\": ", "{\"a\": 1", "null}", "null, ", "true, \"", "true]", "\"a\", \"b\"", "2024-", "T00:"};
-  for (std::string& text : longer) {
+  for (const std::string_view text : kLonger) {
     if (std::find(vocabulary.bytes.begin(), vocabulary.bytes.begin() + 256, text) !=
         vocabulary.bytes.begin() + 256) {
       continue;
     }
-    vocabulary.bytes.push_back(text);
+    vocabulary.bytes.emplace_back(text);
     vocabulary.special.push_back(false);
   }
   vocabulary.bytes.push_back("{\"");  // two tokens of the same bytes
   vocabulary.special.push_back(false);
-  vocabulary.bytes.push_back("");     // a token that says nothing
+  vocabulary.bytes.push_back("");  // a token that says nothing
   vocabulary.special.push_back(false);
   return vocabulary;
 }
@@ -64,7 +73,8 @@ std::vector<TokenId> GreedyEncoder::encode(std::string_view text) const {
     for (size_t id = 0; id < vocabulary_.bytes.size(); ++id) {
       const std::string& candidate = vocabulary_.bytes[id];
       if (vocabulary_.special[id] || !text.starts_with(candidate)) continue;
-      if (candidate.size() > vocabulary_.bytes[best].size() || !text.starts_with(vocabulary_.bytes[best])) {
+      if (candidate.size() > vocabulary_.bytes[best].size() ||
+          !text.starts_with(vocabulary_.bytes[best])) {
         best = id;
       }
     }

@@ -59,8 +59,8 @@ bool matches(const grammar::Matcher& start, std::string_view text);
 
 struct Generated {
   std::vector<TokenId> tokens;
-  std::string text;          // without stop and special tokens
-  bool completed = false;    // the token budget ran out and completion() was taken
+  std::string text;        // without stop and special tokens
+  bool completed = false;  // the token budget ran out and completion() was taken
 };
 // Samples with gaussian logits at temperature 1.5 until a stop token; after tokens_max tokens takes
 // completion(). jump: takes forced() before each sample. Fails the test on a broken promise.

@@ -136,11 +136,14 @@ int run() {
   const grammar::TurnSpec spec = twenty_tools(begin);
   std::shared_ptr<const grammar::Grammar> compiled;
   print("compile 20 tools", {microseconds([&] { compiled = compiler->compile(spec).value(); })});
-  print("compile 20 tools again", {microseconds([&] { compiled = compiler->compile(spec).value(); })});
+  print("compile 20 tools again",
+        {microseconds([&] { compiled = compiler->compile(spec).value(); })});
 
   const std::string call =
-      "\n{\"name\": \"tool_7\", \"arguments\": {\"path\": \"/srv/data/reports and notes\", \"limit\": "
-      "120, \"mode\": \"full\", \"tags\": [\"alpha\", \"beta gamma\"], \"filter\": {\"name\": \"annual "
+      "\n{\"name\": \"tool_7\", \"arguments\": {\"path\": \"/srv/data/reports and notes\", "
+      "\"limit\": "
+      "120, \"mode\": \"full\", \"tags\": [\"alpha\", \"beta gamma\"], \"filter\": {\"name\": "
+      "\"annual "
       "report\", \"size\": 12.5, \"owner\": {\"first name\": \"Ada\", \"ids\": [1, 2, 3]}}, "
       "\"recursive\": true, \"id\": \"ab-1234\"}}\n";
   std::vector<TokenId> tokens{begin};
@@ -155,7 +158,8 @@ int run() {
     for (const TokenId token : tokens) {
       masks.push_back(microseconds([&] { matcher.fill_mask(bits); }));
       if (std::getenv("SWARM_BENCH_POSITIONS") != nullptr) {
-        std::cout << std::setw(9) << masks.back() << "  " << vocabulary.bytes[static_cast<size_t>(token)] << "\n";
+        std::cout << std::setw(9) << masks.back() << "  "
+                  << vocabulary.bytes[static_cast<size_t>(token)] << "\n";
       }
       forced.push_back(microseconds([&] { static_cast<void>(matcher.forced()); }));
       bool accepted = false;

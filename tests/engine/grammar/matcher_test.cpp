@@ -18,14 +18,17 @@ const std::vector<const char*> kSchemas{
     R"({"type": "string"})",
     R"({"type": "string", "maxLength": 5, "pattern": "^[a-c中]*$"})",
     R"({"type": "array", "items": {"type": "integer", "minimum": -12, "maximum": 104}})",
-    R"({"type": "object", "properties": {"a": {"type": "integer"}, "b": {"type": ["string", "null"]},
-        "k": {"type": "boolean"}}, "additionalProperties": {"type": "integer"}})",
-    R"({"type": "object", "additionalProperties": {"type": "object", "additionalProperties": true}})",
+    R"({"type": "object", "properties": {"a": {"type": "integer"}, "b":
+        {"type": ["string", "null"]}, "k": {"type": "boolean"}},
+        "additionalProperties": {"type": "integer"}})",
+    R"({"type": "object", "additionalProperties": {"type": "object",
+        "additionalProperties": true}})",
     R"({"anyOf": [{"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]},
         {"type": "object", "properties": {"a": {"type": "integer"}, "b": {"type": "null"}}},
         {"type": "array"}]})",
-    R"({"$ref": "#/$defs/t", "$defs": {"t": {"type": "object", "properties": {"v": {"type": "number"},
-        "c": {"type": "array", "items": {"$ref": "#/$defs/t"}}}, "required": ["c"]}}})",
+    R"({"$ref": "#/$defs/t", "$defs": {"t": {"type": "object", "properties":
+        {"v": {"type": "number"}, "c": {"type": "array", "items": {"$ref": "#/$defs/t"}}},
+        "required": ["c"]}}})",
 };
 
 // Bit set iff accept succeeds, for every token; returns the allowed ones.
@@ -80,10 +83,11 @@ TEST_CASE("matcher: masks agree with acceptance at the nesting limit") {
       Matcher matcher(*compiled);
       std::string text;
       for (int step = 0; step < 700 && !matcher.ended(); ++step) {
-        const bool deep = std::count(text.begin(), text.end(), '{') +
-                              std::count(text.begin(), text.end(), '[') >= 58;
-        const auto allowed =
-            deep ? check_mask(matcher, vocabulary) : allowed_tokens(matcher, vocabulary.bytes.size());
+        const bool deep =
+            std::count(text.begin(), text.end(), '{') + std::count(text.begin(), text.end(), '[') >=
+            58;
+        const auto allowed = deep ? check_mask(matcher, vocabulary)
+                                  : allowed_tokens(matcher, vocabulary.bytes.size());
         REQUIRE(!allowed.empty());
         TokenId token = allowed[rng.below(allowed.size())];
         for (const char* open : {"{\"", "[[", "[", ": {", "{", "n", ": ", "\""}) {
@@ -120,8 +124,8 @@ TEST_CASE("matcher: 64 levels of nesting and no more") {
   CHECK_FALSE(full.accept('['));
   CHECK_FALSE(full.accept('{'));
   CHECK(full.accept('1'));
-  const auto refused = bench.schema_text(
-      R"({"$ref": "#/$defs/a0", "$defs": {"a0": {"type": "null"}}})");
+  const auto refused =
+      bench.schema_text(R"({"$ref": "#/$defs/a0", "$defs": {"a0": {"type": "null"}}})");
   CHECK(refused.has_value());
   Json deep = {{"type", "null"}};
   for (int level = 0; level < 65; ++level) {
@@ -132,9 +136,46 @@ TEST_CASE("matcher: 64 levels of nesting and no more") {
   CHECK(too_deep.error().message.find("deeper than 64") != std::string::npos);
 }
 
+TEST_CASE("matcher: an ambiguous recursive schema stays bounded and alive") {
+  Workbench bench(wide_vocabulary());
+  const auto compiled = bench.schema_text(
+      R"({"anyOf": [{"type": "array", "items": {"$ref": "#"}},
+                    {"type": "array", "items": {"$ref": "#"}, "maxItems": 2},
+                    {"type": "array", "items": {"$ref": "#"}, "maxItems": 1}]})");
+  REQUIRE(compiled.has_value());
+  Matcher matcher(*compiled);
+  for (int level = 0; level < 60; ++level) REQUIRE(feed(matcher, "["));
+  const auto allowed = check_mask(matcher, bench.vocabulary);
+  CHECK(!allowed.empty());
+  const auto completion = matcher.completion();
+  REQUIRE(completion.has_value());
+  for (const TokenId id : *completion) REQUIRE(matcher.accept(id));
+  CHECK(matcher.may_end());
+}
+
+TEST_CASE("matcher: a vocabulary that cannot spell every byte still finishes") {
+  grammar::Vocabulary vocabulary = wide_vocabulary();
+  for (int byte = 0; byte < 256; ++byte) {
+    const std::string_view kept_bytes = "{}[]\":, 0123456789aelnrtsuf";
+    const bool kept = kept_bytes.find(static_cast<char>(byte)) != std::string_view::npos;
+    if (!kept) vocabulary.bytes[static_cast<size_t>(byte)].clear();
+  }
+  Workbench bench(vocabulary);
+  CHECK_FALSE(bench.schema_text(R"({"const": "xyz"})").has_value());
+  const auto compiled = bench.schema_text(
+      R"({"anyOf": [{"const": "xyz"}, {"type": "object", "additionalProperties": {"type": "string",
+         "minLength": 3}}]})");
+  REQUIRE(compiled.has_value());
+  Rng rng(3);
+  for (int run = 0; run < 20; ++run) {
+    const Generated out = generate(Matcher(*compiled), vocabulary, rng, 40, run % 2 == 0);
+    CHECK(parse_json(out.text).has_value());
+  }
+}
+
 TEST_CASE("matcher: a refused token leaves the state as it was") {
   Workbench bench(wide_vocabulary());
-  const auto compiled = bench.schema_text(R"({"type": "object", "properties": {"a": {"type": "integer"}}})");
+  const auto compiled = bench.schema_text(R"({"properties": {"a": {"type": "integer"}}})");
   REQUIRE(compiled.has_value());
   Matcher matcher(*compiled);
   REQUIRE(feed(matcher, "{\"a"));
@@ -154,7 +195,7 @@ TEST_CASE("matcher: a refused token leaves the state as it was") {
 
 TEST_CASE("matcher: copies go their own way") {
   Workbench bench(byte_vocabulary());
-  const auto compiled = bench.schema_text(R"({"type": "object", "additionalProperties": {"type": "null"}})");
+  const auto compiled = bench.schema_text(R"({"additionalProperties": {"type": "null"}})");
   REQUIRE(compiled.has_value());
   Matcher left(*compiled);
   REQUIRE(feed(left, R"({"a": null, ")"));
@@ -181,8 +222,7 @@ TEST_CASE("matcher: forced text is what every continuation shares") {
   spec.tool_call_end = kToolEnd;
   Matcher matcher = bench.matcher(spec);
   // A number follows, and no token is ": " plus a digit, so the whole span stands.
-  CHECK(text_of(matcher.forced()) ==
-        "<tool_call>\n{\"name\": \"add\", \"arguments\": {\"abc\": ");
+  CHECK(text_of(matcher.forced()) == "<tool_call>\n{\"name\": \"add\", \"arguments\": {\"abc\": ");
   for (const TokenId id : matcher.forced()) REQUIRE(matcher.accept(id));
   CHECK(matcher.forced().empty());
   REQUIRE(feed(matcher, "1}"));
@@ -204,8 +244,8 @@ TEST_CASE("matcher: forced text is what every continuation shares") {
 TEST_CASE("matcher: jumping over forced text leaves every text possible") {
   // All texts of finite schemas, found through masks alone and through forced spans as well.
   for (const char* schema :
-       {R"({"type": "object", "properties": {"a": {"enum": ["x", "xy", "xz"]}, "ab": {"type": "boolean"}},
-           "required": ["a"]})",
+       {R"({"type": "object", "properties": {"a": {"enum": ["x", "xy", "xz"]},
+           "ab": {"type": "boolean"}}, "required": ["a"]})",
         R"({"type": "array", "items": {"enum": [1, 12, null, "a", "ab"]}, "maxItems": 2})",
         R"({"type": "string", "pattern": "^a(bc|bd)?e$"})",
         R"({"type": "integer", "minimum": 98, "maximum": 121})"}) {
@@ -254,7 +294,7 @@ TEST_CASE("matcher: the completion is shortest and closes everything") {
            {R"({"type": "string"})", "\"ab\\", "\"\""},
            {R"({"type": "string", "minLength": 3})", "\"a", "00\""},
            {R"({"type": "array"})", "[[{\"a", "\": 0}]]"},
-           {R"({"type": "object", "properties": {"a": {"type": "boolean"}}, "required": ["a"]})", "",
+           {R"({"properties": {"a": {"type": "boolean"}}, "required": ["a"]})", "",
             "{\"a\": true}"},
            {R"({"type": "object", "additionalProperties": {"type": "null"}})",
             "{\"\": null, \"0\": null, \"", "00\": null}"},

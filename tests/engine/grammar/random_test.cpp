@@ -43,8 +43,8 @@ void try_schema(uint64_t seed, Workbench& bench, Tally& tally, std::ofstream* du
   ++tally.schemas;
   Rng rng(seed);
   for (int run = 0; run < 3; ++run) {
-    const Generated out = generate(grammar::Matcher(*compiled), bench.vocabulary, rng, kTokensMax,
-                                   run == 1);
+    const Generated out =
+        generate(grammar::Matcher(*compiled), bench.vocabulary, rng, kTokensMax, run == 1);
     CAPTURE(out.text);
     REQUIRE(utf8_is_valid(out.text));
     const auto parsed = parse_json(out.text);  // refuses duplicate keys

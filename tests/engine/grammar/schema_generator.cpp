@@ -22,27 +22,37 @@ Json SchemaGenerator::schema(int depth) {
   Json out;
   switch (kind) {
     case 0:
-    case 1: return text();
-    case 2: return number("integer");
-    case 3: return number("number");
-    case 4: return Json{{"type", chance(50) ? "boolean" : "null"}};
+    case 1:
+      return text();
+    case 2:
+      return number("integer");
+    case 3:
+      return number("number");
+    case 4:
+      return Json{{"type", chance(50) ? "boolean" : "null"}};
     case 5: {
       out["enum"] = Json::array();
       for (int64_t i = between(1, 4); i > 0; --i) out["enum"].push_back(value(1));
       return out;
     }
-    case 6: return Json{{"const", value(2)}};
+    case 6:
+      return Json{{"const", value(2)}};
     case 7:
       out = text();
       out.erase("format");
       out["type"] = Json::array({"string", pick<std::string>({"null", "integer", "boolean"})});
       return out;
-    case 8: return Json{{"$ref", chance(50) ? "#/definitions/one" : "#/definitions/two"}};
+    case 8:
+      return Json{{"$ref", chance(50) ? "#/definitions/one" : "#/definitions/two"}};
     case 9:
-    case 10: return array(depth);
-    case 11: return combined(depth);
-    case 12: return tagged_union(depth);
-    default: return object(depth);
+    case 10:
+      return array(depth);
+    case 11:
+      return combined(depth);
+    case 12:
+      return tagged_union(depth);
+    default:
+      return object(depth);
   }
 }
 
@@ -62,8 +72,11 @@ Json SchemaGenerator::text() {
           {"^[a-z]+$", "^\\d{2,4}$", "x", "^(red|green|blue)$", "^[A-F0-9]{4}(-[A-F0-9]{2})*$",
            "^a[.]c$", "q$", "^\\w+@\\w+\\.(com|org)$", "^[B-Y]{1,3}$", "^(?:ab|cd)+e?$", "^$|^z"});
       break;
-    case 2: out["format"] = pick<std::string>({"date", "time", "date-time", "uuid", "ipv4"}); break;
-    default: break;
+    case 2:
+      out["format"] = pick<std::string>({"date", "time", "date-time", "uuid", "ipv4"});
+      break;
+    default:
+      break;
   }
   return out;
 }
@@ -149,11 +162,16 @@ Json SchemaGenerator::combined(int depth) {
 
 Json SchemaGenerator::value(int depth) {
   switch (rng_.below(depth >= 2 ? 5 : 7)) {
-    case 0: return between(-50, 50);
-    case 1: return name();
-    case 2: return nullptr;
-    case 3: return chance(50);
-    case 4: return static_cast<double>(between(-40, 40)) / 8.0;
+    case 0:
+      return between(-50, 50);
+    case 1:
+      return name();
+    case 2:
+      return nullptr;
+    case 3:
+      return chance(50);
+    case 4:
+      return static_cast<double>(between(-40, 40)) / 8.0;
     case 5: {
       Json list = Json::array();
       for (int64_t i = between(0, 2); i > 0; --i) list.push_back(value(depth + 1));

@@ -21,10 +21,9 @@ Json schema_of(std::string_view text) {
 
 TurnSpec two_tools(ToolChoice choice, CallFormat format = CallFormat::json) {
   TurnSpec spec;
-  spec.tools = {
-      {"add", schema_of(R"({"type": "object", "properties": {"x": {"type": "integer"}},
+  spec.tools = {{"add", schema_of(R"({"type": "object", "properties": {"x": {"type": "integer"}},
                            "required": ["x"]})")},
-      {"say", schema_of(R"({"type": "object", "properties": {"text": {"type": "string"},
+                {"say", schema_of(R"({"type": "object", "properties": {"text": {"type": "string"},
                            "loud": {"type": "boolean"}}, "required": ["text"]})")}};
   spec.tool_choice = choice;
   spec.call_format = format;
@@ -161,8 +160,7 @@ TEST_CASE("turn: without special tokens the markers are text") {
 TEST_CASE("turn: the XML form writes strings raw and the rest as JSON") {
   Workbench bench(byte_vocabulary());
   TurnSpec spec = two_tools(ToolChoice::required, CallFormat::coder_xml);
-  spec.tools.push_back(
-      {"mix", schema_of(R"({"type": "object", "properties": {
+  spec.tools.push_back({"mix", schema_of(R"({"type": "object", "properties": {
          "mode": {"enum": ["r", "w"]}, "list": {"type": "array", "items": {"type": "integer"}},
          "short": {"type": "string", "maxLength": 2}}})")});
   const Matcher start = bench.matcher(spec);
@@ -171,11 +169,13 @@ TEST_CASE("turn: the XML form writes strings raw and the rest as JSON") {
   };
   CHECK(says(start, call("add", "<parameter=x>\n-7\n</parameter>\n")));
   CHECK(says(start, call("say", "<parameter=text>\na \"b\"\n</p\n\n\n</parameter>\n")));
-  CHECK(says(start, call("say", "<parameter=text>\n\n</parameter>\n<parameter=loud>\ntrue\n"
-                                "</parameter>\n")));
+  CHECK(says(start, call("say",
+                         "<parameter=text>\n\n</parameter>\n<parameter=loud>\ntrue\n"
+                         "</parameter>\n")));
   CHECK(says(start, call("mix", "")));
-  CHECK(says(start, call("mix", "<parameter=mode>\nw\n</parameter>\n<parameter=short>\n\xc3\xa9\n\n"
-                                "</parameter>\n")));
+  CHECK(says(start, call("mix",
+                         "<parameter=mode>\nw\n</parameter>\n<parameter=short>\n\xc3\xa9\n\n"
+                         "</parameter>\n")));
   CHECK_FALSE(says(start, call("add", "")));
   CHECK_FALSE(says(start, call("add", "<parameter=x>\nseven\n</parameter>\n")));
   CHECK_FALSE(says(start, call("say", "<parameter=text>\na\n</parameter>\nb\n</parameter>\n")));
