@@ -22,6 +22,27 @@ int round_to(float x, int low, int high) {
       std::nearbyint(std::clamp(x, static_cast<float>(low), static_cast<float>(high))));
 }
 
+// Four floats at a time (a GCC and Clang extension): the compiler may not reorder float sums on its
+// own, and the searches below visit every weight several hundred times.
+using Float4 = float __attribute__((vector_size(16)));
+
+Float4 load4(const float* from) { return load<Float4>(reinterpret_cast<const uint8_t*>(from)); }
+void store4(float* to, Float4 values) { store(reinterpret_cast<uint8_t*>(to), values); }
+Float4 all4(float value) { return Float4{value, value, value, value}; }
+float total(Float4 v) { return (v[0] + v[2]) + (v[1] + v[3]); }
+
+// Nearest integer, ties to even, for |x| < 2^22: the sum has no bits left for a fraction.
+Float4 nearest(Float4 x) {
+  const Float4 shift = all4(12582912.0f);  // 1.5 * 2^23
+  return (x + shift) - shift;
+}
+
+// Also turns NaN (0 * infinity, where a scale vanishes) into low.
+Float4 bounded(Float4 x, Float4 low, Float4 high) {
+  x = x > low ? x : low;
+  return x < high ? x : high;
+}
+
 // ---- Q4_K and Q5_K: w = d * sc * q - dmin * mn, sub-blocks of 32, q in 0..levels - 1 ----
 
 struct AffineFit {
@@ -31,13 +52,16 @@ struct AffineFit {
 
 // Best scale and min for given codes: the 2 x 2 normal equations, with min held at >= 0.
 AffineFit solve_affine(const float* x, const float* q) {
-  float sum_x = 0, sum_q = 0, sum_qq = 0, sum_xq = 0;
-  for (int l = 0; l < 32; ++l) {
-    sum_x += x[l];
-    sum_q += q[l];
-    sum_qq += q[l] * q[l];
-    sum_xq += x[l] * q[l];
+  Float4 x_sum{}, q_sum{}, qq_sum{}, xq_sum{};
+  for (int l = 0; l < 32; l += 4) {
+    const Float4 value = load4(x + l), code = load4(q + l);
+    x_sum += value;
+    q_sum += code;
+    qq_sum += code * code;
+    xq_sum += value * code;
   }
+  const float sum_x = total(x_sum), sum_q = total(q_sum);
+  const float sum_qq = total(qq_sum), sum_xq = total(xq_sum);
   const float determinant = 32.0f * sum_qq - sum_q * sum_q;
   if (determinant > 0.0f) {
     const AffineFit fit{.scale = (32.0f * sum_xq - sum_x * sum_q) / determinant,
@@ -49,16 +73,18 @@ AffineFit solve_affine(const float* x, const float* q) {
 
 // Chooses codes for fixed scale and min; returns the squared error.
 float choose_affine_codes(const float* x, AffineFit fit, int levels, float* q) {
-  const float inverse = fit.scale > 0.0f ? 1.0f / fit.scale : 0.0f;
-  const float top = static_cast<float>(levels - 1);
-  float error = 0.0f;
-  for (int l = 0; l < 32; ++l) {
-    const float code = std::nearbyint(std::clamp((x[l] + fit.min) * inverse, 0.0f, top));
-    const float difference = fit.scale * code - fit.min - x[l];
-    q[l] = code;
+  const Float4 scale = all4(fit.scale), min = all4(fit.min);
+  const Float4 inverse = all4(fit.scale > 0.0f ? 1.0f / fit.scale : 0.0f);
+  const Float4 top = all4(static_cast<float>(levels - 1));
+  Float4 error{};
+  for (int l = 0; l < 32; l += 4) {
+    const Float4 value = load4(x + l);
+    const Float4 code = nearest(bounded((value + min) * inverse, Float4{}, top));
+    const Float4 difference = scale * code - min - value;
+    store4(q + l, code);
     error += difference * difference;
   }
-  return error;
+  return total(error);
 }
 
 AffineFit fit_affine(const float* x, int levels) {
@@ -193,15 +219,30 @@ void encode_q45_k(const float* x, uint8_t* b) {
 // ---- Q6_K: w = d * sc * q, sub-blocks of 16, q in -32..31, sc signed 8 bits ----
 
 float choose_signed_codes(const float* x, float scale, float* q) {
-  const float inverse = scale != 0.0f ? 1.0f / scale : 0.0f;
-  const bool usable = std::isfinite(inverse);
-  float error = 0.0f;
-  for (int l = 0; l < 16; ++l) {
-    q[l] = usable ? std::nearbyint(std::clamp(x[l] * inverse, -32.0f, 31.0f)) : 0.0f;
-    const float difference = scale * q[l] - x[l];
+  const float reciprocal = 1.0f / scale;
+  const bool usable = scale != 0.0f && std::isfinite(reciprocal);
+  const Float4 inverse = all4(usable ? reciprocal : 0.0f), scale4 = all4(scale);
+  Float4 error{};
+  for (int l = 0; l < 16; l += 4) {
+    const Float4 value = load4(x + l);
+    const Float4 code = nearest(bounded(value * inverse, all4(-32.0f), all4(31.0f)));
+    const Float4 difference = scale4 * code - value;
+    store4(q + l, code);
     error += difference * difference;
   }
-  return error;
+  return total(error);
+}
+
+// The scale that fits given codes best.
+float solve_signed(const float* x, const float* q, float otherwise) {
+  Float4 xq{}, qq{};
+  for (int l = 0; l < 16; l += 4) {
+    const Float4 code = load4(q + l);
+    xq += load4(x + l) * code;
+    qq += code * code;
+  }
+  const float sum_qq = total(qq);
+  return sum_qq > 0.0f ? total(xq) / sum_qq : otherwise;
 }
 
 float fit_signed(const float* x) {
@@ -214,9 +255,7 @@ float fit_signed(const float* x) {
     // The negative side has one level more, so the extreme goes there.
     float scale = -extreme / (32.0f + 0.1f * static_cast<float>(step));
     choose_signed_codes(x, scale, q);
-    float xq = 0.0f, qq = 0.0f;
-    for (int l = 0; l < 16; ++l) xq += x[l] * q[l], qq += q[l] * q[l];
-    if (qq > 0.0f) scale = xq / qq;
+    scale = solve_signed(x, q, scale);
     const float error = choose_signed_codes(x, scale, q);
     if (error < best_error) best = scale, best_error = error;
   }
