@@ -4,10 +4,8 @@
 #include <doctest/doctest.h>
 #include <sys/resource.h>
 
-#include <algorithm>
-#include <array>
-
 #include "engine/base/rng.h"
+#include "tests/engine/formats/damage.h"
 #include "tests/engine/formats/raw_gguf.h"
 #include "tests/support/support.h"
 
@@ -16,7 +14,7 @@ using namespace swarm::engine::formats;
 
 namespace {
 
-using Bytes = std::vector<std::byte>;
+using test::Bytes;
 
 // Growth of the process over a whole test, in KiB. Sanitizers keep freed blocks (256 MiB).
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -78,34 +76,6 @@ long peak_memory_kib() {
   return usage.ru_maxrss;
 }
 
-void overwrite(Bytes& bytes, size_t at, uint64_t value, size_t width) {
-  for (size_t i = 0; i < width && at + i < bytes.size(); ++i)
-    bytes[at + i] = static_cast<std::byte>(value >> (8 * i));
-}
-
-// One damage of a random kind.
-void damage(Bytes& bytes, Rng& rng) {
-  constexpr std::array kNasty = {uint64_t{0},       uint64_t{1},        uint64_t{1} << 16,
-                                 uint64_t{1} << 31, (uint64_t{1} << 31) - 1, uint64_t{1} << 32,
-                                 uint64_t{1} << 62, uint64_t{1} << 63,  UINT64_MAX,
-                                 UINT64_MAX - 31};
-  const size_t at = rng.below(bytes.size());
-  switch (rng.below(6)) {
-    case 0: bytes[at] ^= static_cast<std::byte>(1u << rng.below(8)); break;
-    case 1: bytes[at] = static_cast<std::byte>(rng.below(256)); break;
-    case 2: overwrite(bytes, at, kNasty[rng.below(kNasty.size())], 8); break;
-    case 3: overwrite(bytes, at, kNasty[rng.below(kNasty.size())], 4); break;
-    case 4: bytes.resize(std::max<size_t>(at, 1)); break;
-    default: {  // a run of bytes copied elsewhere: structure in the wrong place
-      const size_t length = std::min<size_t>(1 + rng.below(64), bytes.size() - at);
-      const Bytes run(bytes.begin() + static_cast<ptrdiff_t>(at),
-                      bytes.begin() + static_cast<ptrdiff_t>(at + length));
-      const size_t to = rng.below(bytes.size());
-      for (size_t i = 0; i < length && to + i < bytes.size(); ++i) bytes[to + i] = run[i];
-    }
-  }
-}
-
 }  // namespace
 
 TEST_CASE("gguf hostile: every truncation gives an error until only padding is missing") {
@@ -147,7 +117,7 @@ TEST_CASE("gguf hostile: 1,000 seeded mutations open or give an error, mapped an
     CAPTURE(seed);
     Rng rng(seed);
     Bytes bytes = whole;
-    for (uint64_t hits = 1 + rng.below(4); hits > 0; --hits) damage(bytes, rng);
+    for (uint64_t hits = 1 + rng.below(4); hits > 0; --hits) test::damage(bytes, rng);
     const bool ok = survives(bytes);
     accepted += ok;
     test::write_file(path, std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
