@@ -15,7 +15,7 @@ import jinja2
 import jinja2.ext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from template_cases import CHATS, PROGRAMS, OWN_TEMPLATES
+from template_cases import CHATS, DERIVED, OWN_TEMPLATES, PROGRAMS
 
 
 def environment():
@@ -45,8 +45,11 @@ def main():
     folder = pathlib.Path(sys.argv[1])
     here = pathlib.Path(__file__).parent
     published = {path.name: path.read_text() for path in sorted(folder.glob("*.jinja"))}
+    for name, change in DERIVED.items():
+        assert published[change["from"]].count(change["old"]) == 1
+        published[name] = published[change["from"]].replace(change["old"], change["new"])
     out = {"made by": "make_templates.py, jinja2 " + jinja2.__version__,
-           "own": OWN_TEMPLATES, "chats": [], "programs": []}
+           "own": OWN_TEMPLATES, "derived": DERIVED, "chats": [], "programs": []}
     for chat in CHATS:
         variables = {"tools": None, "documents": None, **chat["variables"]}
         case = {"name": chat["name"], "variables": chat["variables"], "rendered": {}}

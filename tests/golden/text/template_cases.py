@@ -95,6 +95,16 @@ CHATS = [
     chat("tool between users", [user("x"), tool("r"), user("y"), tool("s"), tool("t")]),
 ]
 
+# The 2507 models: the same template, another generation prompt (reference: model cards).
+DERIVED = {
+    "instruct-2507": {"from": "qwen3_nonthinking.jinja",
+                      "old": "'<|im_start|>assistant\\n<think>\\n\\n</think>\\n\\n'",
+                      "new": "'<|im_start|>assistant\\n'"},
+    "thinking-2507": {"from": "qwen3_nonthinking.jinja",
+                      "old": "'<|im_start|>assistant\\n<think>\\n\\n</think>\\n\\n'",
+                      "new": "'<|im_start|>assistant\\n<think>\\n'"},
+}
+
 OWN_TEMPLATES = {
     "small-chatml": "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n"
                     "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}",
