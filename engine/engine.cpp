@@ -52,6 +52,19 @@ model::KvType kv_type(const std::string& name) {
 
 }  // namespace
 
+std::string_view to_string(Finish finish) {
+  switch (finish) {
+    case Finish::none: return "none";
+    case Finish::stop: return "stop";
+    case Finish::length: return "length";
+    case Finish::grammar_end: return "grammar_end";
+    case Finish::cancelled: return "cancelled";
+    case Finish::deadline: return "deadline";
+    case Finish::failed: return "failed";
+  }
+  return "unknown";
+}
+
 struct Engine::Impl {
   std::shared_ptr<const formats::GgufFile> file;
   std::unique_ptr<model::Transformer> transformer;
@@ -98,7 +111,7 @@ Result<std::unique_ptr<Engine>> Engine::open(const EngineConfig& config, const C
            .info = {}, .loop = nullptr});
   impl->info = describe(*impl->transformer, *file, context);
   impl->loop = std::make_unique<StepLoop>(*impl->transformer, std::move(options), clock);
-  return std::unique_ptr<Engine>(new Engine(std::move(impl)));
+  return std::make_unique<Engine>(std::move(impl));
 } catch (const std::bad_alloc&) {
   return environment_error("not enough memory for the model and its KV cache; lower "
                            "engine.kv_bytes_max or take a smaller model");

@@ -109,7 +109,10 @@ struct ModelInfo {
 };
 
 class Engine {
+  struct Impl;
+
  public:
+  explicit Engine(std::unique_ptr<Impl> impl);   // what open() calls
   // clock outlives the engine.
   static Result<std::unique_ptr<Engine>> open(const EngineConfig& config, const Clock& clock);
   ~Engine();
@@ -133,8 +136,6 @@ class Engine {
   void check_integrity() const;           // O(pages); run when idle and after every test
 
  private:
-  struct Impl;
-  explicit Engine(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
 

@@ -1,7 +1,7 @@
 // tests/support/fake_transformer.h — A Transformer without weights, for tests of cache and
 // scheduler. Its logits are a hash of the tokens it sees by reading them back through the page
-// lists, so a wrong page, a missing copy, a page read before it was computed or written while shared
-// changes the output or is reported at once (std::logic_error).
+// lists, so a wrong page, a missing copy, a page read before it was computed or written while
+// shared changes the output or is reported at once (std::logic_error).
 #pragma once
 
 #include <algorithm>

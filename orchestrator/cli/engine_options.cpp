@@ -1,0 +1,51 @@
+#include "orchestrator/cli/engine_options.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+
+#include "engine/base/units.h"
+
+namespace swarm::cli {
+
+void add_engine_options(CLI::App& app, engine::EngineConfig& config) {
+  app.add_option("--model", config.model, "GGUF file or synth:PRESET[:TYPE[:LAYERS]]")
+      ->required()
+      ->type_name("MODEL");
+  app.add_option("--device", config.device, "auto, cpu or cuda:N")->capture_default_str();
+  app.add_option("--isa", config.isa, "auto, reference, avx2 or avx512")->capture_default_str();
+  app.add_option("--threads", config.threads, "0 = one per core")->capture_default_str();
+  app.add_option_function<std::string>(
+         "--kv",
+         [&config](const std::string& types) {
+           const size_t comma = types.find(',');
+           config.k_type = types.substr(0, comma);
+           config.v_type = comma == std::string::npos ? config.k_type : types.substr(comma + 1);
+         },
+         "KV cache type, or K and V apart: f16, f32, f32,f16")
+      ->type_name("TYPE");
+  app.add_option_function<std::string>(
+         "--kv-bytes",
+         [&config](const std::string& text) {
+           const auto bytes = parse_bytes(text);
+           if (!bytes) throw CLI::ValidationError("--kv-bytes", bytes.error().message);
+           config.kv_bytes_max = *bytes;
+         },
+         "largest KV cache, such as 4GiB (default: enough, at most 1GiB)")
+      ->type_name("BYTES");
+  app.add_option("--ctx", config.context_max, "context in tokens, 0 = the model's own")
+      ->capture_default_str();
+  app.add_option("--page-tokens", config.page_tokens, "tokens of one KV page")
+      ->capture_default_str();
+  app.add_option_function<int32_t>(
+         "--max-running",
+         [&config](int32_t count) {
+           config.max_running = count;
+           config.max_resident = std::max(config.max_resident, count);
+         },
+         "sequences decoded together (default: 16)")
+      ->type_name("N");
+  app.add_option("--batch-tokens", config.prefill_batch_tokens, "tokens of one step")
+      ->capture_default_str();
+}
+
+}  // namespace swarm::cli
