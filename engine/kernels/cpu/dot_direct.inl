@@ -96,7 +96,7 @@ inline void direct_block_mins(const std::byte* block, const int8_t* const* x,
   __m256i acc[kTokens];
   for (int t = 0; t < kTokens; ++t) acc[t] = _mm256_setzero_si256();
   for_each_sub([&](auto sub) __attribute__((always_inline)) {
-    const __m256i codes = Type::template codes<sub()>(block);
+    const __m256i codes = row_codes<Type, sub()>(block);
     const __m256i scale = repeat_word<sub()>(scales);
     for (int t = 0; t < kTokens; ++t) {
       const __m256i v = hload(reinterpret_cast<const std::byte*>(x[t]) + 32 * sub());
@@ -169,7 +169,7 @@ inline void direct_block_q6(const std::byte* block, const int8_t* const* x,
                               _mm256_slli_epi32(offset, Type::kOffsetShift));
   }
   for_each_sub([&](auto sub) __attribute__((always_inline)) {
-    const __m256i codes = Type::codes<sub()>(block);
+    const __m256i codes = row_codes<Type, sub()>(block);
     const __m256i scale = repeat_word<sub()>(scales);
     for (int t = 0; t < kTokens; ++t) {
       const __m256i v = hload(reinterpret_cast<const std::byte*>(x[t]) + 32 * sub());

@@ -30,27 +30,20 @@ inline Panel carve_panel(std::byte* scratch) {
   return panel;
 }
 
-// Codes of sub-block 0..7 of a 256-block chosen at run time.
-template <class Type>
-inline __m256i codes_of(const std::byte* block, int sub) {
-  switch (sub) {
-    case 0: return Type::template codes<0>(block);
-    case 1: return Type::template codes<1>(block);
-    case 2: return Type::template codes<2>(block);
-    case 3: return Type::template codes<3>(block);
-    case 4: return Type::template codes<4>(block);
-    case 5: return Type::template codes<5>(block);
-    case 6: return Type::template codes<6>(block);
-    default: return Type::template codes<7>(block);
-  }
-}
-
 inline void convert_scales(const uint16_t* bits, float* out) { store(out, load_f16(bits)); }
 
+// Weights of the next kLanes rows follow those of these in the file: fetch them linearly.
 template <class Type>
-inline void unpack_32(const std::byte* const* rows, size_t first_block, size_t blocks,
-                      const Panel& panel) {
+inline void prefetch_next(const std::byte* const* rows, size_t block, size_t row_bytes) {
+  prefetch_block(rows[0] + block * kLanes * Type::kBlockBytes, kLanes * row_bytes,
+                 kLanes * Type::kBlockBytes);
+}
+
+template <class Type>
+inline void unpack_32(const std::byte* const* rows, size_t row_bytes, size_t first_block,
+                      size_t blocks, const Panel& panel) {
   for (size_t b = 0; b < blocks; ++b) {
+    prefetch_next<Type>(rows, first_block + b, row_bytes);
     __m256i codes[kLanes];
     uint16_t bits[kLanes];
     for (int r = 0; r < kLanes; ++r) {
@@ -63,62 +56,100 @@ inline void unpack_32(const std::byte* const* rows, size_t first_block, size_t b
   }
 }
 
+// Packed pieces are brought side by side first and taken apart afterwards: fewer of them to move.
 template <class Type>
 inline void unpack_codes_256(const std::byte* const* rows, size_t block_index, std::byte* out) {
-  for_each_sub([&](auto sub) __attribute__((always_inline)) {
-    __m256i codes[kLanes];
+  alignas(64) std::byte moved[Type::kChunks][32 * kLanes];
+  for (int c = 0; c < Type::kChunks; ++c) {
+    __m256i pieces[kLanes];
     for (int r = 0; r < kLanes; ++r) {
-      codes[r] = Type::template codes<sub()>(rows[r] + block_index * Type::kBlockBytes);
+      pieces[r] = hload(rows[r] + block_index * Type::kBlockBytes + Type::kChunksAt + 32 * c);
     }
-    transpose_store(codes, out + static_cast<size_t>(sub()) * 32 * kLanes);
+    transpose_store(pieces, moved[c]);
+  }
+  for_each_sub([&](auto sub) __attribute__((always_inline)) {
+    for (int i = 0; i < 8; ++i) {
+      const I codes = Type::template codes<sub()>([&](int chunk) __attribute__((always_inline)) {
+        return iload(moved[chunk] + i * 4 * kLanes);
+      });
+      istore(out + (sub() * 8 + i) * 4 * kLanes, codes);
+    }
   });
 }
 
+// Sixteen bytes of every row as four vectors of dwords, lane = row.
+inline void transpose_16(const std::byte* const* rows, size_t offset, I* out) {
+  __m256i pieces[kLanes];
+  for (int r = 0; r < kLanes; ++r) {
+    pieces[r] = _mm256_castsi128_si256(
+        _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[r] + offset)));
+  }
+  alignas(64) std::byte moved[32 * kLanes];
+  transpose_store(pieces, moved);
+  for (int i = 0; i < 4; ++i) out[i] = iload(moved + i * 4 * kLanes);
+}
+
+// Byte kByte of every dword.
+template <int kByte>
+inline I byte_of(I v) { return iand(ishr<8 * kByte>(v), 0xff); }
+template <int kByte>
+inline I signed_byte_of(I v) { return isar<24>(ishl<24 - 8 * kByte>(v)); }
+
 template <class Type>
-inline void unpack_mins(const std::byte* const* rows, size_t first_block, size_t blocks,
-                        const Panel& panel) {
+inline void unpack_mins(const std::byte* const* rows, size_t row_bytes, size_t first_block,
+                        size_t blocks, const Panel& panel) {
   for (size_t b = 0; b < blocks; ++b) {
+    prefetch_next<Type>(rows, first_block + b, row_bytes);
     unpack_codes_256<Type>(rows, first_block + b, panel.codes + b * 256 * kLanes);
     uint16_t d[kLanes], dmin[kLanes];
-    uint8_t both[kLanes][16];
     for (int r = 0; r < kLanes; ++r) {
       const std::byte* block = rows[r] + (first_block + b) * Type::kBlockBytes;
       d[r] = load_u16(block);
       dmin[r] = load_u16(block + 2);
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(both[r]), scales_and_mins(Type::scales(block)));
     }
     convert_scales(d, panel.d + b * kLanes);
     convert_scales(dmin, panel.dmin + b * kLanes);
-    int32_t* scales = panel.scales + b * 8 * kLanes;
-    int16_t* pairs = panel.pairs + b * 8 * kLanes;
-    for (int j = 0; j < 8; ++j) {
-      for (int r = 0; r < kLanes; ++r) {
-        scales[j * kLanes + r] = both[r][j];
-        pairs[(j / 2 * kLanes + r) * 2 + j % 2] = both[r][8 + j];
-      }
+    // head[1..3]: the twelve bytes of scales and mins, as in scales_and_mins().
+    I head[4];
+    transpose_16(rows, (first_block + b) * Type::kBlockBytes, head);
+    const I scales[2] = {iand(head[1], 0x3f3f3f3f),
+                         ior(iand(head[3], 0x0f0f0f0f), iand(ishr<2>(head[1]), 0x30303030))};
+    const I mins[2] = {iand(head[2], 0x3f3f3f3f), ior(iand(ishr<4>(head[3]), 0x0f0f0f0f),
+                                                      iand(ishr<2>(head[2]), 0x30303030))};
+    for (int q = 0; q < 2; ++q) {
+      int32_t* out = panel.scales + (b * 8 + static_cast<size_t>(q) * 4) * kLanes;
+      istore(out, byte_of<0>(scales[q]));
+      istore(out + kLanes, byte_of<1>(scales[q]));
+      istore(out + 2 * kLanes, byte_of<2>(scales[q]));
+      istore(out + 3 * kLanes, byte_of<3>(scales[q]));
+      int16_t* pairs = panel.pairs + (b * 8 + static_cast<size_t>(q) * 4) * kLanes;
+      istore(pairs, ior(byte_of<0>(mins[q]), ishl<16>(byte_of<1>(mins[q]))));
+      istore(pairs + 2 * kLanes, ior(byte_of<2>(mins[q]), ishl<16>(byte_of<3>(mins[q]))));
     }
   }
 }
 
-inline void unpack_q6(const std::byte* const* rows, size_t first_block, size_t blocks,
-                      const Panel& panel) {
+inline void unpack_q6(const std::byte* const* rows, size_t row_bytes, size_t first_block,
+                      size_t blocks, const Panel& panel) {
   using Type = TypeQ6_K;
   for (size_t b = 0; b < blocks; ++b) {
+    prefetch_next<Type>(rows, first_block + b, row_bytes);
+    const size_t at = (first_block + b) * Type::kBlockBytes;
     unpack_codes_256<Type>(rows, first_block + b, panel.codes + b * 256 * kLanes);
     uint16_t d[kLanes];
-    int32_t* scales = panel.scales + b * 16 * kLanes;
-    int16_t* pairs = panel.pairs + b * 16 * kLanes;
-    for (int r = 0; r < kLanes; ++r) {
-      const std::byte* block = rows[r] + (first_block + b) * Type::kBlockBytes;
-      d[r] = Type::scale_bits(block);
-      const std::byte* bytes = Type::scales(block);
-      for (int j = 0; j < 16; ++j) {
-        const auto scale = static_cast<int8_t>(bytes[j]);
-        scales[j * kLanes + r] = scale;
-        pairs[(j / 2 * kLanes + r) * 2 + j % 2] = scale;
-      }
-    }
+    for (int r = 0; r < kLanes; ++r) d[r] = Type::scale_bits(rows[r] + at);
     convert_scales(d, panel.d + b * kLanes);
+    I bytes[4];
+    transpose_16(rows, at + 192, bytes);
+    for (size_t q = 0; q < 4; ++q) {
+      const I scales[4] = {signed_byte_of<0>(bytes[q]), signed_byte_of<1>(bytes[q]),
+                           signed_byte_of<2>(bytes[q]), signed_byte_of<3>(bytes[q])};
+      int32_t* out = panel.scales + (b * 16 + q * 4) * kLanes;
+      int16_t* pairs = panel.pairs + (b * 16 + q * 4) * kLanes;
+      for (int i = 0; i < 4; ++i) istore(out + i * kLanes, scales[i]);
+      istore(pairs, ior(iand(scales[0], 0xffff), ishl<16>(scales[1])));
+      istore(pairs + 2 * kLanes, ior(iand(scales[2], 0xffff), ishl<16>(scales[3])));
+    }
   }
 }
 
@@ -247,9 +278,9 @@ struct Family32 {
   static void direct(const DotJob& job, int32_t row, int32_t end, int32_t token) {
     direct_32<Type, kTokens>(job, row, end, token);
   }
-  static void unpack(const std::byte* const* rows, size_t first, size_t blocks,
+  static void unpack(const std::byte* const* rows, size_t row_bytes, size_t first, size_t blocks,
                      const Panel& panel) {
-    unpack_32<Type>(rows, first, blocks, panel);
+    unpack_32<Type>(rows, row_bytes, first, blocks, panel);
   }
   template <int kTokens>
   static void tile(const Panel& panel, size_t blocks, const TileInput<kTokens>& in, F* acc) {
@@ -264,9 +295,9 @@ struct FamilyMins {
   static void direct(const DotJob& job, int32_t row, int32_t end, int32_t token) {
     direct_mins<Type, kTokens>(job, row, end, token);
   }
-  static void unpack(const std::byte* const* rows, size_t first, size_t blocks,
+  static void unpack(const std::byte* const* rows, size_t row_bytes, size_t first, size_t blocks,
                      const Panel& panel) {
-    unpack_mins<Type>(rows, first, blocks, panel);
+    unpack_mins<Type>(rows, row_bytes, first, blocks, panel);
   }
   template <int kTokens>
   static void tile(const Panel& panel, size_t blocks, const TileInput<kTokens>& in, F* acc) {
@@ -280,9 +311,9 @@ struct FamilyQ6 {
   static void direct(const DotJob& job, int32_t row, int32_t end, int32_t token) {
     direct_q6<TypeQ6_K, kTokens>(job, row, end, token);
   }
-  static void unpack(const std::byte* const* rows, size_t first, size_t blocks,
+  static void unpack(const std::byte* const* rows, size_t row_bytes, size_t first, size_t blocks,
                      const Panel& panel) {
-    unpack_q6(rows, first, blocks, panel);
+    unpack_q6(rows, row_bytes, first, blocks, panel);
   }
   template <int kTokens>
   static void tile(const Panel& panel, size_t blocks, const TileInput<kTokens>& in, F* acc) {
@@ -320,7 +351,7 @@ inline void dot_tiled(const DotJob& job, int32_t row, int32_t row_end, std::byte
   for (int32_t col = 0; col < job.cols; col += kPanelCols) {
     const int32_t cols = job.cols - col < kPanelCols ? job.cols - col : kPanelCols;
     const auto first = static_cast<size_t>(col), width = static_cast<size_t>(cols);
-    Family::unpack(rows, first / Family::kBlock, width / Family::kBlock, panel);
+    Family::unpack(rows, job.row_bytes, first / Family::kBlock, width / Family::kBlock, panel);
     int32_t t = tiled_tokens<Family, kQuantTokens>(job, panel, first, width, row, lanes, 0);
     t = tiled_tokens<Family, 4>(job, panel, first, width, row, lanes, t);
     t = tiled_tokens<Family, 2>(job, panel, first, width, row, lanes, t);

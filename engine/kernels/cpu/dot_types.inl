@@ -16,7 +16,6 @@ inline uint32_t load_u32(const std::byte* p) {
   return v;
 }
 inline __m256i low_nibbles(__m256i v) { return _mm256_and_si256(v, _mm256_set1_epi8(15)); }
-inline __m256i high_nibbles(__m256i v) { return low_nibbles(_mm256_srli_epi16(v, 4)); }
 
 // 32-blocks: w = d * (code - kOffset); kSigned: codes are signed bytes and kOffset is 0.
 struct TypeQ8_0 {
@@ -53,46 +52,56 @@ inline __m128i scales_and_mins(const std::byte* scales) {
                         static_cast<long long>(s0 | uint64_t{s1} << 32));
 }
 
-// 256-blocks with sub-blocks of 32, scale and min each: w = d * sc * code - dmin * mn.
+// 256-blocks hold their codes in kChunks pieces of 32 bytes; codes<kSub>(chunk) builds sub-block kSub
+// from pieces chunk(0), chunk(1), ... with operations that act on every byte alone, so they work on
+// the bytes of one row and, in dot_tiled.inl, on bytes of many rows side by side.
+constexpr int32_t kLowNibbles = 0x0f0f0f0f;
+
+template <class Type, int kSub>
+inline __m256i row_codes(const std::byte* block) {
+  return Type::template codes<kSub>([&](int chunk) __attribute__((always_inline)) {
+    return hload(block + Type::kChunksAt + 32 * chunk);
+  });
+}
+
+// Sub-blocks of 32 with scale and min each: w = d * sc * code - dmin * mn.
 struct TypeQ4_K {
   static constexpr int kBlockBytes = 144;
+  static constexpr int kChunksAt = 16;
+  static constexpr int kChunks = 4;
   static const std::byte* scales(const std::byte* block) { return block + 4; }
-  template <int kSub>
-  static __m256i codes(const std::byte* block) {
-    const __m256i packed = hload(block + 16 + 32 * (kSub / 2));
-    return kSub % 2 ? high_nibbles(packed) : low_nibbles(packed);
+  template <int kSub, class Chunk>
+  static __attribute__((always_inline)) auto codes(Chunk chunk) {
+    return iand(ishr<4 * (kSub % 2)>(chunk(kSub / 2)), kLowNibbles);
   }
 };
 
 struct TypeQ5_K {
   static constexpr int kBlockBytes = 176;
+  static constexpr int kChunksAt = 16;      // chunk 0: the fifth bits
+  static constexpr int kChunks = 5;
   static const std::byte* scales(const std::byte* block) { return block + 4; }
-  template <int kSub>
-  static __m256i codes(const std::byte* block) {
-    const __m256i packed = hload(block + 48 + 32 * (kSub / 2));
-    const __m256i low = kSub % 2 ? high_nibbles(packed) : low_nibbles(packed);
-    const __m256i bit = _mm256_and_si256(hload(block + 16),
-                                         _mm256_set1_epi8(static_cast<char>(1u << kSub)));
-    const __m256i clear = _mm256_cmpeq_epi8(bit, _mm256_setzero_si256());
-    return _mm256_or_si256(low, _mm256_andnot_si256(clear, _mm256_set1_epi8(16)));
+  template <int kSub, class Chunk>
+  static __attribute__((always_inline)) auto codes(Chunk chunk) {
+    const auto low = iand(ishr<4 * (kSub % 2)>(chunk(1 + kSub / 2)), kLowNibbles);
+    return ior(low, ishl<4>(iand(ishr<kSub>(chunk(0)), 0x01010101)));
   }
 };
 
-// 256-block with sub-blocks of 16: w = d * sc * (code - 32).
+// Sub-blocks of 16: w = d * sc * (code - 32).
 struct TypeQ6_K {
   static constexpr int kBlockBytes = 210;
   static constexpr int kOffsetShift = 5;
+  static constexpr int kChunksAt = 0;       // chunks 0..3: low nibbles; 4, 5: high pairs of bits
+  static constexpr int kChunks = 6;
   static const std::byte* scales(const std::byte* block) { return block + 192; }
   static uint16_t scale_bits(const std::byte* block) { return load_u16(block + 208); }
-  template <int kSub>
-  static __m256i codes(const std::byte* block) {
+  template <int kSub, class Chunk>
+  static __attribute__((always_inline)) auto codes(Chunk chunk) {
     constexpr int kHalf = kSub / 4, kGroup = kSub % 4;
-    const __m256i packed = hload(block + 64 * kHalf + 32 * (kGroup & 1));
-    const __m256i low = kGroup < 2 ? low_nibbles(packed) : high_nibbles(packed);
-    const __m256i high = hload(block + 128 + 32 * kHalf);
-    const __m256i two = _mm256_and_si256(_mm256_srli_epi16(high, 2 * kGroup),
-                                         _mm256_set1_epi8(3));
-    return _mm256_or_si256(low, _mm256_slli_epi16(two, 4));
+    const auto packed = chunk(2 * kHalf + (kGroup & 1));
+    const auto low = iand(ishr<kGroup < 2 ? 0 : 4>(packed), kLowNibbles);
+    return ior(low, ishl<4>(iand(ishr<2 * kGroup>(chunk(4 + kHalf)), 0x03030303)));
   }
 };
 

@@ -84,6 +84,12 @@ inline I isub(I a, I b) { return _mm256_sub_epi32(a, b); }
 inline I imul(I a, I b) { return _mm256_mullo_epi32(a, b); }
 template <int kBits>
 inline I ishl(I a) { return _mm256_slli_epi32(a, kBits); }
+inline I iand(I a, int32_t bits) { return _mm256_and_si256(a, _mm256_set1_epi32(bits)); }
+inline I ior(I a, I b) { return _mm256_or_si256(a, b); }
+template <int kBits>
+inline I ishr(I a) { return _mm256_srli_epi32(a, kBits); }
+template <int kBits>
+inline I isar(I a) { return _mm256_srai_epi32(a, kBits); }
 inline F to_float(I v) { return _mm256_cvtepi32_ps(v); }
 inline __m256i hdot4(__m256i u, __m256i s) {
   return _mm256_madd_epi16(_mm256_maddubs_epi16(u, s), _mm256_set1_epi16(1));

@@ -72,6 +72,21 @@ inline I isub(I a, I b) { return _mm512_sub_epi32(a, b); }
 inline I imul(I a, I b) { return _mm512_mullo_epi32(a, b); }
 template <int kBits>
 inline I ishl(I a) { return _mm512_slli_epi32(a, kBits); }
+inline I iand(I a, int32_t bits) { return _mm512_and_si512(a, _mm512_set1_epi32(bits)); }
+inline I ior(I a, I b) { return _mm512_or_si512(a, b); }
+template <int kBits>
+inline I ishr(I a) { return _mm512_srli_epi32(a, kBits); }
+template <int kBits>
+inline I isar(I a) { return _mm512_srai_epi32(a, kBits); }
+// The same for 256-bit vectors.
+inline __m256i iand(__m256i a, int32_t bits) {
+  return _mm256_and_si256(a, _mm256_set1_epi32(bits));
+}
+inline __m256i ior(__m256i a, __m256i b) { return _mm256_or_si256(a, b); }
+template <int kBits>
+inline __m256i ishl(__m256i a) { return _mm256_slli_epi32(a, kBits); }
+template <int kBits>
+inline __m256i ishr(__m256i a) { return _mm256_srli_epi32(a, kBits); }
 inline F to_float(I v) { return _mm512_cvtepi32_ps(v); }
 // acc + u8 x s8 in groups of four; acc + s16 x s16 in pairs.
 inline I dot4(I acc, I u, I s) { return _mm512_dpbusd_epi32(acc, u, s); }
