@@ -60,14 +60,13 @@ class HostTransformer final : public Transformer {
   Logits forward(std::span<const SequenceChunk> chunks) override {
     gather(chunks);
     reserve();
-    const int32_t rows = rows_;
-    if (rows > 0) {
-      kernels_->embed(weights_.embedding, tokens_, a_.x.data());
-      fill_rope();
-      for (int32_t i = 0; i < config_.layers; ++i) {
-        attention_block(i);
-        ffn_block(weights_.layers[static_cast<size_t>(i)]);
-      }
+    if (rows_ == 0) return {};
+    kernels_->embed(weights_.embedding, tokens_, a_.x.data());
+    fill_rope();
+    for (int32_t i = 0; i < config_.layers; ++i) {
+      attention_block(i);
+      if (rows_ == 0) return {};   // nobody wants logits; K and V are stored
+      ffn_block(weights_.layers[static_cast<size_t>(i)]);
     }
     return head();
   }
@@ -161,9 +160,15 @@ class HostTransformer final : public Transformer {
                                    .q_norm = layer.q_norm.data(), .k_norm = layer.k_norm.data(),
                                    .cos = a_.cos.data(), .sin = a_.sin.data(), .eps = c.rms_eps,
                                    .heads = c.heads, .spans = spans_, .kv = kv_.layer(index)});
+    const bool last = index + 1 == c.layers;
+    if (last && wanted_.empty()) {
+      rows_ = 0;
+      return;
+    }
     kernels_->attention({.q = a_.q.data(), .out = a_.mixed.data(), .heads = c.heads,
                          .scale = static_cast<float>(1.0 / std::sqrt(double(c.head_dim))),
                          .spans = spans_, .kv = kv_.layer(index)});
+    if (last) keep_wanted_rows();
     const LinearOutput out[] = {{layer.output, a_.delta.data()}};
     kernels_->linear(out, a_.mixed.data(), rows_);
     kernels_->add(a_.x.data(), a_.delta.data(), product(rows_, c.hidden));
@@ -190,21 +195,28 @@ class HostTransformer final : public Transformer {
                           .down = layer.expert_down, .residual = a_.x.data()});
   }
 
-  // Only the rows somebody asked for pass the norm and the head (the widest matrix of the model).
+  // After the last attention only the rows somebody asked for matter: the rest of the layer and the
+  // head (the widest matrix of the model) run on those.
+  void keep_wanted_rows() {
+    const auto keep = [&](std::vector<float>& values, int32_t width) {
+      for (size_t i = 0; i < wanted_.size(); ++i) {   // i <= wanted_[i]: rows only move forward
+        std::memmove(values.data() + i * static_cast<size_t>(width),
+                     values.data() + product(wanted_[i], width),
+                     static_cast<size_t>(width) * sizeof(float));
+      }
+    };
+    keep(a_.x, config_.hidden);
+    keep(a_.mixed, config_.heads * config_.head_dim);
+    rows_ = static_cast<int32_t>(wanted_.size());
+  }
+
   Logits head() {
-    const auto wanted = static_cast<int32_t>(wanted_.size());
-    if (wanted == 0) return {};
     const auto& c = config_;
-    const auto width = static_cast<size_t>(c.hidden);
-    for (size_t i = 0; i < wanted_.size(); ++i) {   // i <= wanted_[i]: rows only move forward
-      std::memmove(a_.x.data() + i * width,
-                   a_.x.data() + static_cast<size_t>(wanted_[i]) * width, width * sizeof(float));
-    }
-    kernels_->rms_norm(a_.x.data(), weights_.output_norm.data(), c.rms_eps, wanted, c.hidden,
+    kernels_->rms_norm(a_.x.data(), weights_.output_norm.data(), c.rms_eps, rows_, c.hidden,
                        a_.h.data());
     const LinearOutput out[] = {{weights_.head, a_.logits.data()}};
-    kernels_->linear(out, a_.h.data(), wanted);
-    return {.values = {a_.logits.data(), product(wanted, c.vocab)}, .rows = wanted};
+    kernels_->linear(out, a_.h.data(), rows_);
+    return {.values = {a_.logits.data(), product(rows_, c.vocab)}, .rows = rows_};
   }
 
   const std::shared_ptr<const formats::GgufFile> file_;   // the weight views point into it
@@ -220,7 +232,7 @@ class HostTransformer final : public Transformer {
   std::vector<int32_t> positions_;
   std::vector<BatchSpan> spans_;
   std::vector<int32_t> wanted_;
-  int32_t rows_ = 0;
+  int32_t rows_ = 0;      // of the batch; after the last attention, those that become logits
   Activations a_;
 };
 

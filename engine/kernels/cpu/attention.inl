@@ -122,12 +122,13 @@ inline void fold_block(const AttentionState& s, int32_t row, F scores) {
   float weights[kLanes];
   const F w = exp_lanes(sub(scores, set1(top)));
   store(weights, w);
+  F fade = set1(1.0f);                            // exp(0) is exactly 1: skipping it changes no bit
+  if (block_top > old_top) fade = exp_lanes(set1(old_top - top));   // 0 at first
   float fades[kLanes];
-  store(fades, exp_lanes(set1(old_top - top)));   // 0 at first: old_top is -infinity
+  store(fades, fade);
   s.top[row] = top;
   s.total[row] = s.total[row] * fades[0] + sum(w);
   float* sums = s.sums + row * s.width;
-  const F fade = set1(fades[0]);
   int32_t j = 0;
   for (; j + 4 * kLanes <= s.width; j += 4 * kLanes) mix_values<4>(s, weights, fade, sums, j);
   for (; j < s.width; j += kLanes) mix_values<1>(s, weights, fade, sums, j);

@@ -1,6 +1,7 @@
-// Every other op of kernels.h in every instruction set against the scalar backend, over shapes that are
-// no multiple of any vector: odd head sizes, one and many query heads per KV head, pages of 1, 3, 16.
-// Bounds: f32 rounding of sums of up to a few hundred terms of size about 1, exp to 2 ulp: 1e-5.
+// Every other op of kernels.h in every instruction set against the scalar backend, over shapes that
+// are no multiple of any vector: odd head sizes, one and many query heads per KV head, pages of 1,
+// 3, 16. Bounds: f32 rounding of sums of up to a few hundred terms of size about 1, exp to 2 ulp:
+// 1e-5.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -108,7 +109,8 @@ TEST_CASE("kernels: norm, rope, append and attention equal the scalar backend") 
             const AttentionRun want = run_attention(*reference, c);
             const auto bad_q = test::compare(got.q, want.q, kBound);
             if (bad_q) FAIL(*bad_q);
-            // An f16 code may round the other way where the f32 values differ by an ulp: 2^-11 of it.
+            // An f16 code may round the other way where the f32 values differ by an ulp: 2^-11 of
+            // it.
             const bool half = k == KvType::f16 || v == KvType::f16;
             const auto bad = test::compare(got.out, want.out, half ? test::Bound{.abs = 1e-3}
                                                                    : kBound);
