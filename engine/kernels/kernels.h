@@ -1,8 +1,9 @@
 // engine/kernels/kernels.h — One typed function per op of the forward pass: the seam between
 // backends. A Kernels object owns its threads and scratch memory; one thread calls it at a time.
-// Nothing can fail after open_kernels(): shapes are checked by the caller (model/transformer), misuse
-// is a bug. Scratch grows to the largest call seen and is then reused; pointers in the arguments are
-// borrowed for the duration of the call. All activations are f32, row-major, one row per token.
+// Nothing can fail after open_kernels(): shapes are checked by the caller (model/transformer),
+// misuse is a bug. Scratch grows to the largest call seen and is then reused; pointers in the
+// arguments are borrowed for the duration of the call. All activations are f32, row-major, one row
+// per token.
 //
 // Determinism (every backend here): the value of an output row depends only on its own input row
 // and the weights - never on the number of rows in the call, on threads, or on KV page boundaries.

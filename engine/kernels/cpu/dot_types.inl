@@ -52,9 +52,9 @@ inline __m128i scales_and_mins(const std::byte* scales) {
                         static_cast<long long>(s0 | uint64_t{s1} << 32));
 }
 
-// 256-blocks hold their codes in kChunks pieces of 32 bytes; codes<kSub>(chunk) builds sub-block kSub
-// from pieces chunk(0), chunk(1), ... with operations that act on every byte alone, so they work on
-// the bytes of one row and, in dot_tiled.inl, on bytes of many rows side by side.
+// 256-blocks hold their codes in kChunks pieces of 32 bytes; codes<kSub>(chunk) builds sub-block
+// kSub from pieces chunk(0), chunk(1), ... with operations that act on every byte alone, so they
+// work on the bytes of one row and, in dot_tiled.inl, on bytes of many rows side by side.
 constexpr int32_t kLowNibbles = 0x0f0f0f0f;
 
 template <class Type, int kSub>

@@ -2,8 +2,8 @@
 // run() hands out task numbers through one counter and returns when all are done; the caller works
 // too and never waits for a thread that has taken nothing, so a machine busy with other programs
 // costs little. Which thread takes which task is not fixed: a task must own its outputs completely,
-// then results cannot depend on the number of threads. No allocation per call. One thread calls run()
-// at a time; tasks must not throw and must not call run().
+// then results cannot depend on the number of threads. No allocation per call. One thread calls
+// run() at a time; tasks must not throw and must not call run().
 #pragma once
 
 #include <atomic>
@@ -38,8 +38,8 @@ class ThreadPool {
   void work(int32_t thread);
   void take_tasks(int32_t thread);
 
-  // Written by the caller before it publishes left_, and not again before pending_ is zero; read only
-  // by a thread that has taken a task, which keeps pending_ above zero.
+  // Written by the caller before it publishes left_, and not again before pending_ is zero; read
+  // only by a thread that has taken a task, which keeps pending_ above zero.
   Call call_ = nullptr;
   void* context_ = nullptr;
   int32_t tasks_ = 0;

@@ -1,10 +1,10 @@
 // Products of every weight type with f32 rows, each instruction set against arithmetic in double.
 //
 // Integer types quantise the row first, so two questions are asked:
-//  exact:  is the result the product of the decoded weights with the row as quantised (engine.md 3.6)?
-//          Only f32 rounding is left: at most about 60 roundings of 2^-24 on any path to a result.
-//  close:  is it near the product with the unquantised row? Codes err by at most half a step, so the
-//          error has standard deviation sigma^2 = sum over elements of w^2 step^2 / 12; 6 sigma.
+//  exact:  is the result the product of the decoded weights with the row as quantised (engine.md
+//          3.6)? Only f32 rounding is left: at most about 60 roundings of 2^-24 on any path.
+//  close:  is it near the product with the unquantised row? Codes err by at most half a step, so
+//          the error has deviation sigma^2 = sum over elements of w^2 step^2 / 12; 6 sigma.
 // Rows times tokens are few here, so a 6 sigma event would be a 1e-6 accident; seeds are fixed.
 #include <doctest/doctest.h>
 
