@@ -33,8 +33,8 @@ struct AgentConfig {
 
 // Lines "[round] author: text"; append-only. Continuation lines of multi-line text are indented by
 // two spaces, so that routed text can never forge a line of its own. Trimming drops whole lines
-// (oldest rounds' routed lines with the lowest relevance first, own lines last) and reports each; it
-// goes down to three quarters of the limit, because every trim costs the shared prefix.
+// (oldest rounds' routed lines with the lowest relevance first, own lines last) and reports each;
+// it goes down to three quarters of the limit, because every trim costs the shared prefix.
 class Memory {
  public:
   struct Line {
@@ -112,8 +112,8 @@ struct PassResult {
 };
 
 // Runs turns until the model answers without tool calls, or a limit ends it. Tool calls of one turn
-// run concurrently; results are appended in call order. Malformed calls and calls beyond a limit are
-// answered with an error that the model reads. The last turn, and the turn after a call that had
+// run concurrently; results are appended in call order. Malformed calls and calls beyond a limit
+// are answered with an error that the model reads. The last turn, and the turn after a call that had
 // already failed three times with the same arguments, may not call tools. Turn n (from 1) samples
 // with mix_seed(input.seed, n). Tool events are observed when they happen. Throws what the model
 // throws, and ErrorException{invalid_input} for a tool name that the registry lacks.

@@ -1,5 +1,5 @@
-// Schemas of what workers and managers say, and the tolerant reader for text that a limit cut off or
-// that a model without a grammar wrote.
+// Schemas of what workers and managers say, and the tolerant reader for text that a limit cut off
+// or that a model without a grammar wrote.
 #include <map>
 
 #include "agents/agent.h"

@@ -24,6 +24,7 @@ struct ServerConfig {
   std::string cwd;                                // "" = ours
   std::chrono::milliseconds start_timeout{30000};
   std::chrono::milliseconds call_timeout{60000};
+  std::chrono::milliseconds stop_grace{2000};     // after closing stdin, and again after SIGTERM
   size_t message_bytes_max = size_t{16} << 20;    // one line from the server
   int32_t pages_max = 100;                        // tools/list pages
 };
@@ -42,11 +43,15 @@ class Session {
   // Public name: server + "__" + tool. Valid as long as the session.
   virtual std::vector<std::shared_ptr<tools::Tool>> tools() const = 0;
   // stdin closed, then SIGTERM and SIGKILL to the group, then reaped. Idempotent. Pending calls end
-  // with an error. Never leaves a process behind.
+  // with an error. Never leaves a process behind. Call it through with_cleanup(): the co_await of a
+  // cancelled coroutine would throw before stopping anything.
   virtual Async<void> stop() = 0;
 };
 
-// Must be used on `executor`'s thread. log outlives the session.
+// Must be used on `executor`'s thread, which lives as long as the server should: the server's
+// parent-death signal follows the thread that called start(). log outlives the session and its
+// tools. Every session that was started must be stopped before its executor's context ends.
+// Ignores SIGPIPE in this process unless a handler is installed.
 std::unique_ptr<Session> make_stdio_session(ServerConfig config, Executor executor, Log& log);
 
 }  // namespace swarm::mcp

@@ -55,8 +55,8 @@ TEST_CASE("prompt: a manager sees all goals and this round's reports") {
   REQUIRE(messages.size() == 2);
   CHECK(messages[0].content == "P\nTask: T");
   CHECK(messages[1].content ==
-        "Role: Manager. Decide.\nGoals:\n[1] find\n[2] compute\n  well\nReports:\n[2] Clerk: Sent.\n"
-        "[2] Solver: a\n  b");
+        "Role: Manager. Decide.\nGoals:\n[1] find\n[2] compute\n  well\nReports:\n"
+        "[2] Clerk: Sent.\n[2] Solver: a\n  b");
 }
 
 TEST_CASE("prompt: a manager without reports ends with the heading") {

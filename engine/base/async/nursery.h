@@ -30,13 +30,33 @@ bool is_cancellation(const std::exception_ptr& failure);
 Async<> yield_once();
 
 // Runs task to its end although the caller may be cancelled meanwhile; the request is seen again at
-// the caller's next co_await. For clean-up that must finish: give it a short deadline of its own.
+// the caller's next co_await. A caller that is cancelled already does not get this far: its co_await
+// throws first. Clean-up therefore belongs into with_cleanup().
 Async<> shielded(Async<> task);
+
+// co_await body(); then, whatever happened, co_await cleanup() shielded from cancellation; then the
+// outcome of body. Give the clean-up a bound of its own.
+template <class Body, class Cleanup>
+Async<> with_cleanup(Body body, Cleanup cleanup) {
+  namespace this_coro = boost::asio::this_coro;
+  std::exception_ptr failure;
+  try {
+    co_await body();
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  const bool throws = co_await this_coro::throw_if_cancelled();
+  co_await this_coro::throw_if_cancelled(false);
+  co_await shielded(cleanup());
+  co_await this_coro::throw_if_cancelled(throws);
+  if (failure) std::rethrow_exception(failure);
+}
 
 class Nursery {
  public:
   explicit Nursery(Executor executor);
-  // Checks that every child was joined.
+  // with_nursery() joins on every path, so children are left only when a whole context is torn down
+  // with its coroutines; their frames die with it.
   ~Nursery();
   Nursery(const Nursery&) = delete;
   Nursery& operator=(const Nursery&) = delete;

@@ -230,6 +230,29 @@ TEST_CASE("shielded: runs to the end although the caller is cancelled, then the 
   CHECK_FALSE(went_on);
 }
 
+TEST_CASE("with_cleanup: runs on success, failure and cancellation, and keeps the outcome") {
+  int cleaned = 0;
+  const auto cleanup = [&]() -> Async<> {
+    for (int i = 0; i < 3; ++i) co_await yield_once();
+    ++cleaned;
+  };
+  const auto fine = []() -> Async<> { co_await yield_once(); };
+  run_root(with_cleanup(fine, cleanup));
+  CHECK(cleaned == 1);
+  const auto broken = []() -> Async<> { co_await fail_with("body"); };
+  CHECK_THROWS_WITH_AS(run_root(with_cleanup(broken, cleanup)), "body", std::runtime_error);
+  CHECK(cleaned == 2);
+  int ended = 0;
+  bool begun = false;
+  const auto waits = [&]() -> Async<> {
+    begun = true;
+    co_await forever(ended);
+  };
+  CHECK(aborted(run_cancelled(with_cleanup(waits, cleanup), [&] { return begun; })));
+  CHECK(ended == 1);
+  CHECK(cleaned == 3);
+}
+
 TEST_CASE("with_deadline: the result in time, the task's own error, and nothing when never") {
   CHECK(run_root(with_deadline(number(7, 3), Deadline::never())) == 7);
   const Deadline far = Deadline::after(steady_clock(), std::chrono::hours(1));

@@ -56,10 +56,11 @@ inline std::exception_ptr run_cancelled(Async<> task,
   std::exception_ptr failure;
   bool ended = false;
   boost::asio::co_spawn(context, std::move(task),
-                boost::asio::bind_cancellation_slot(signal.slot(), [&](const std::exception_ptr& e) {
-                  failure = e;
-                  ended = true;
-                }));
+                boost::asio::bind_cancellation_slot(signal.slot(),
+                                                    [&](const std::exception_ptr& e) {
+                                                      failure = e;
+                                                      ended = true;
+                                                    }));
   // Polls: the condition may also become true on another thread.
   while (!cancel_when() && !context.stopped())
     if (context.poll_one() == 0) std::this_thread::yield();

@@ -1,0 +1,232 @@
+#include "mcp/process.h"
+
+#include <fcntl.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <utility>
+
+namespace swarm::mcp {
+namespace {
+
+constexpr std::array<const char*, 8> kEnvironment{"HOME", "LOGNAME", "PATH", "SHELL",
+                                                  "TERM", "USER",    "LANG", "TMPDIR"};
+
+struct Pipe {
+  int read = -1, write = -1;
+  Pipe() = default;
+  Pipe(const Pipe&) = delete;
+  Pipe& operator=(const Pipe&) = delete;
+  ~Pipe() {
+    close(read);
+    close(write);
+  }
+  bool open() {
+    int ends[2];
+    if (::pipe2(ends, O_CLOEXEC) != 0) return false;
+    read = ends[0];
+    write = ends[1];
+    return true;
+  }
+  static void close(int& fd) {
+    if (fd >= 0) ::close(fd);
+    fd = -1;
+  }
+};
+
+bool is_program(const std::string& path) {
+  struct stat info{};
+  return ::stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode) &&
+         ::access(path.c_str(), X_OK) == 0;
+}
+
+// Everything the child needs, prepared before fork(): afterwards only async-signal-safe calls.
+struct Image {
+  std::string program;
+  std::string cwd;
+  std::vector<char*> argv;
+  std::vector<char*> envp;
+  int in = -1, out = -1, err = -1, report = -1;
+  pid_t parent = 0;
+};
+
+[[noreturn]] void report_and_exit(int fd) {
+  const int code = errno;
+  [[maybe_unused]] const ssize_t written = ::write(fd, &code, sizeof code);
+  ::_exit(127);
+}
+
+[[noreturn]] void become(const Image& image) {
+  ::setpgid(0, 0);
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (::getppid() != image.parent) ::_exit(127);  // the parent died before prctl
+  for (int number = 1; number < NSIG; ++number) ::signal(number, SIG_DFL);
+  sigset_t none;
+  ::sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  // Duplicates above the standard ones first: a source may itself be one of 0..3.
+  const int in = ::fcntl(image.in, F_DUPFD, 10), out = ::fcntl(image.out, F_DUPFD, 10);
+  const int err = ::fcntl(image.err, F_DUPFD, 10);
+  const int report = ::fcntl(image.report, F_DUPFD_CLOEXEC, 10);
+  if (in < 0 || out < 0 || err < 0 || report < 0) report_and_exit(image.report);
+  if (::dup2(in, 0) < 0 || ::dup2(out, 1) < 0 || ::dup2(err, 2) < 0) report_and_exit(report);
+  if (::dup3(report, 3, O_CLOEXEC) < 0) report_and_exit(report);
+  ::close_range(4, ~0U, 0);
+  if (!image.cwd.empty() && ::chdir(image.cwd.c_str()) != 0) report_and_exit(3);
+  ::execve(image.program.c_str(), image.argv.data(), image.envp.data());
+  report_and_exit(3);
+}
+
+std::vector<char*> pointers(std::vector<std::string>& texts) {
+  std::vector<char*> out;
+  for (std::string& text : texts) out.push_back(text.data());
+  out.push_back(nullptr);
+  return out;
+}
+
+Error system_error(const std::string& what, int code) {
+  return environment_error(what + ": " + std::strerror(code));
+}
+
+}  // namespace
+
+std::vector<std::string> child_environment(const std::map<std::string, std::string>& extra) {
+  std::map<std::string, std::string> merged;
+  for (const char* name : kEnvironment)
+    if (const char* value = std::getenv(name)) merged[name] = value;
+  for (const auto& [name, value] : extra) merged[name] = value;
+  std::vector<std::string> out;
+  for (const auto& [name, value] : merged) out.push_back(name + "=" + value);
+  return out;
+}
+
+Result<std::string> find_program(const std::string& name, const std::string& path,
+                                 const std::string& cwd) {
+  if (name.empty()) return invalid_input("command: expected a program, found an empty text");
+  if (name.find('/') != std::string::npos) {
+    const std::string full = name[0] == '/' || cwd.empty() ? name : cwd + "/" + name;
+    if (is_program(full)) return name;
+    return environment_error("program \"" + name + "\" is not an executable file" +
+                             (cwd.empty() ? "" : " (working folder " + cwd + ")"));
+  }
+  size_t begin = 0;
+  while (begin <= path.size()) {
+    const size_t end = std::min(path.find(':', begin), path.size());
+    const std::string folder = path.substr(begin, end - begin);
+    if (!folder.empty() && is_program(folder + "/" + name)) return folder + "/" + name;
+    begin = end + 1;
+  }
+  return environment_error("program \"" + name + "\" was not found; PATH is \"" + path +
+                           "\"; install it, give its full path, or set PATH in env");
+}
+
+Result<Process> Process::spawn(const SpawnOptions& options) {
+  if (options.command.empty()) return invalid_input("command: expected a program, found nothing");
+  std::vector<std::string> arguments = options.command;
+  std::vector<std::string> environment = child_environment(options.env);
+  std::string path;
+  for (const std::string& entry : environment)
+    if (entry.rfind("PATH=", 0) == 0) path = entry.substr(5);
+  struct stat info{};
+  if (!options.cwd.empty() &&
+      (::stat(options.cwd.c_str(), &info) != 0 || !S_ISDIR(info.st_mode)))
+    return environment_error("working folder \"" + options.cwd + "\" does not exist");
+  Image image;
+  SWARM_TRY(image.program, find_program(arguments[0], path, options.cwd));
+  image.cwd = options.cwd;
+  image.argv = pointers(arguments);
+  image.envp = pointers(environment);
+  Pipe in, out, err, report;
+  if (!in.open() || !out.open() || !err.open() || !report.open())
+    return system_error("pipe", errno);
+  image.in = in.read;
+  image.out = out.write;
+  image.err = err.write;
+  image.report = report.write;
+  image.parent = ::getpid();
+  const pid_t pid = ::fork();
+  if (pid < 0) return system_error("fork", errno);
+  if (pid == 0) become(image);
+  ::setpgid(pid, pid);  // both sides do it: whoever comes first
+
+  Process process;
+  process.pid_ = pid;
+  process.stdin_ = std::exchange(in.write, -1);
+  process.stdout_ = std::exchange(out.read, -1);
+  process.stderr_ = std::exchange(err.read, -1);
+  Pipe::close(report.write);
+  int code = 0;
+  ssize_t got = 0;
+  do {
+    got = ::read(report.read, &code, sizeof code);
+  } while (got < 0 && errno == EINTR);
+  if (got == sizeof code) return system_error("\"" + options.command[0] + "\"", code);
+  // The declaration of glibc 2.36 lacks C linkage.
+  process.exit_ = static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
+  if (process.exit_ < 0) return system_error("pidfd_open", errno);
+  return process;
+}
+
+Process::Process(Process&& other) noexcept { *this = std::move(other); }
+
+Process& Process::operator=(Process&& other) noexcept {
+  std::swap(pid_, other.pid_);
+  std::swap(stdin_, other.stdin_);
+  std::swap(stdout_, other.stdout_);
+  std::swap(stderr_, other.stderr_);
+  std::swap(exit_, other.exit_);
+  return *this;
+}
+
+Process::~Process() {
+  close_all();
+  if (pid_ < 0) return;
+  signal_group(SIGKILL);
+  while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
+  }
+}
+
+void Process::close_all() {
+  for (int* fd : {&stdin_, &stdout_, &stderr_, &exit_}) Pipe::close(*fd);
+}
+
+int Process::release(int& fd) { return std::exchange(fd, -1); }
+
+void Process::signal_group(int signal) const {
+  if (pid_ > 0) ::kill(-pid_, signal);
+}
+
+bool Process::has_exited() const {
+  if (pid_ < 0) return true;
+  siginfo_t info{};
+  return ::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+         info.si_pid == pid_;
+}
+
+std::string Process::exit_text() const {
+  siginfo_t info{};
+  if (pid_ < 0 ||
+      ::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) != 0 ||
+      info.si_pid != pid_)
+    return "still running";
+  return (info.si_code == CLD_EXITED ? "exit code " : "signal ") + std::to_string(info.si_status);
+}
+
+std::string Process::reap() {
+  const std::string text = exit_text();
+  if (pid_ > 0)
+    while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
+    }
+  pid_ = -1;
+  return text;
+}
+
+}  // namespace swarm::mcp

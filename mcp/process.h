@@ -1,0 +1,60 @@
+// mcp/process.h — A child process in a group of its own, talking over three pipes. Linux.
+// The child gets nothing but its pipes, a small environment and default signals, and dies with the
+// thread that spawned it (parent-death signal): spawn from a thread that lives as long as we do.
+// The child is not reaped before reap(), so its process group cannot be mistaken for another.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "engine/base/error.h"
+
+namespace swarm::mcp {
+
+struct SpawnOptions {
+  std::vector<std::string> command;        // argv; the first is looked up in PATH, no shell
+  std::map<std::string, std::string> env;  // added to HOME LOGNAME PATH SHELL TERM USER LANG TMPDIR
+  std::string cwd;                         // "" = ours
+};
+
+// Owns the process until reaped. Descriptors are given away by release_*().
+class Process {
+ public:
+  static Result<Process> spawn(const SpawnOptions& options);
+  Process(Process&& other) noexcept;
+  Process& operator=(Process&& other) noexcept;
+  // Last resort: kills the group and waits, should nobody have called reap().
+  ~Process();
+
+  int pid() const { return pid_; }
+  int release_stdin() { return release(stdin_); }    // we write, close-on-exec
+  int release_stdout() { return release(stdout_); }  // we read
+  int release_stderr() { return release(stderr_); }  // we read
+  int release_exit() { return release(exit_); }      // pidfd: readable when the child has ended
+
+  // To every process of the group; nothing happens after reap().
+  void signal_group(int signal) const;
+  bool has_exited() const;
+  // "exit code 3", "signal 9"; has_exited() must hold. Afterwards the pid is gone.
+  std::string reap();
+  // The same text without reaping.
+  std::string exit_text() const;
+
+ private:
+  Process() = default;
+  static int release(int& fd);
+  void close_all();
+
+  int pid_ = -1;
+  int stdin_ = -1, stdout_ = -1, stderr_ = -1, exit_ = -1;
+};
+
+// The environment a child gets: the whitelist of ours, overridden by `extra`. "NAME=value" each.
+std::vector<std::string> child_environment(const std::map<std::string, std::string>& extra);
+
+// The program a command names, searched like a shell does but in the given PATH and relative to cwd.
+Result<std::string> find_program(const std::string& name, const std::string& path,
+                                 const std::string& cwd);
+
+}  // namespace swarm::mcp

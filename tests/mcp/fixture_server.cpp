@@ -1,0 +1,205 @@
+// An MCP server over stdio that behaves badly on purpose. argv[1] = how it starts; the tools decide
+// how single calls go. FIXTURE_LOG names a file to which every received line is appended.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <fstream>
+#include <iostream>
+#include <string>
+#include <vector>
+
+#include "engine/base/json.h"
+
+namespace {
+
+using swarm::Json;
+
+std::string mode;
+std::vector<Json> held;       // calls of "reorder" that wait for their partner
+std::vector<Json> answers;    // what the client answered to our requests
+
+void write_raw(const std::string& text) {
+  size_t done = 0;
+  while (done < text.size()) {
+    const ssize_t count = ::write(1, text.data() + done, text.size() - done);
+    if (count <= 0) std::exit(4);
+    done += static_cast<size_t>(count);
+  }
+}
+
+void send(const Json& message) {
+  const std::string text = swarm::dump_json(message);
+  if (mode == "split_utf8") {  // one byte per write
+    for (const char c : text + "\n") write_raw(std::string(1, c));
+  } else if (mode == "crlf") {
+    write_raw("\xEF\xBB\xBF" + text + "\r\n");
+  } else {
+    write_raw(text + "\n");
+  }
+}
+
+void reply(const Json& id, const Json& result) {
+  send(Json{{"jsonrpc", "2.0"}, {"id", id}, {"result", result}});
+}
+
+void reply_error(const Json& id, int code, const std::string& text) {
+  send(Json{{"jsonrpc", "2.0"}, {"id", id}, {"error", {{"code", code}, {"message", text}}}});
+}
+
+Json text_result(const std::string& text) {
+  return Json{{"content", Json::array({Json{{"type", "text"}, {"text", text}}})}};
+}
+
+Json tool(const std::string& name) {
+  Json schema = Json::object();
+  schema["type"] = "object";
+  return Json{{"name", name}, {"description", "tool " + name}, {"inputSchema", schema}};
+}
+
+void note_pid(const std::string& kind, pid_t pid) {
+  if (const char* log = std::getenv("FIXTURE_LOG")) std::ofstream(log, std::ios::app)
+                                                        << kind << " " << pid << "\n";
+}
+
+// Stays in our process group, holds our pipes, and ends only by SIGKILL.
+void fork_grandchild() {
+  const pid_t pid = ::fork();
+  if (pid != 0) return note_pid("grandchild", pid);
+  ::signal(SIGTERM, SIG_IGN);
+  while (true) ::pause();
+}
+
+void initialize(const Json& id, const Json& params) {
+  if (mode == "silent") return;
+  if (mode == "exit_on_initialize") {
+    std::cerr << "fatal: no licence found" << std::endl;
+    std::exit(3);
+  }
+  if (mode == "null_id") {
+    reply_error(nullptr, -32700, "cannot parse that");
+    return;
+  }
+  if (mode == "huge_line") write_raw(std::string(3 << 20, 'x') + "\n");
+  if (mode == "huge_reply") {
+    reply(id, Json{{"padding", std::string(3 << 20, 'x')}});
+    return;
+  }
+  Json version = params.at("protocolVersion");
+  if (mode == "wrong_version") version = "1999-01-01";
+  if (mode == "old_version") version = "2024-11-05";
+  Json capabilities = Json::object();
+  if (mode != "no_tools") capabilities["tools"] = Json{{"listChanged", true}};
+  const Json result{{"protocolVersion", version},
+                    {"capabilities", capabilities},
+                    {"serverInfo", {{"name", "fixture"}, {"version", "1.2"}}},
+                    {"instructions", "be kind"}};
+  if (mode == "batch")
+    return send(Json::array({Json{{"jsonrpc", "2.0"}, {"id", id}, {"result", result}}}));
+  reply(id, result);
+}
+
+void list(const Json& id, const Json& params) {
+  if (mode == "no_tools") std::exit(9);
+  const std::string cursor = params.value("cursor", std::string("none"));
+  Json tools = Json::array();
+  Json result = Json::object();
+  if (mode == "paginated") {  // an empty cursor is a cursor
+    tools.push_back(tool("page_" + (cursor.empty() ? "empty" : cursor)));
+    if (cursor == "none") result["nextCursor"] = "";
+    if (cursor.empty()) result["nextCursor"] = "last";
+  } else if (mode == "repeated_cursor") {
+    result["nextCursor"] = "again";
+  } else if (mode == "endless_pages") {
+    result["nextCursor"] = cursor + "x";
+  } else {
+    for (const char* name : {"echo", "add", "fail", "hang", "die", "media", "reorder", "rpc_error",
+                             "null_id", "answers", "environment", "late", "a.b", "a/b"})
+      tools.push_back(tool(name));
+    tools[0]["annotations"] = Json{{"readOnlyHint", true}};
+    tools[1]["annotations"] = Json{{"idempotentHint", true}};
+    tools.push_back(Json{{"name", "broken"}, {"inputSchema", "none"}});
+  }
+  result["tools"] = tools;
+  reply(id, result);
+}
+
+void call(const Json& id, const Json& params) {
+  const auto name = params.at("name").get<std::string>();
+  const Json arguments = params.value("arguments", Json::object());
+  if (name == "echo") {
+    send(Json{{"jsonrpc", "2.0"}, {"method", "notifications/progress"},
+              {"params", {{"progressToken", params.at("_meta").at("progressToken")},
+                          {"progress", 1}}}});
+    reply(id, text_result(swarm::dump_json(arguments)));
+  } else if (name == "add") {
+    const int sum = arguments.value("a", 0) + arguments.value("b", 0);
+    Json result = text_result("{\"unit\": \"none\", \"sum\": " + std::to_string(sum) + "}");
+    result["structuredContent"] = Json{{"sum", sum}, {"unit", "none"}};
+    reply(id, result);
+  } else if (name == "fail") {
+    Json result = text_result("no such item");
+    result["isError"] = true;
+    reply(id, result);
+  } else if (name == "die") {
+    std::cerr << "about to die" << std::endl;
+    std::exit(7);
+  } else if (name == "media") {
+    reply(id, Json{{"content", Json::array({Json{{"type", "image"}, {"mimeType", "image/png"},
+                                                 {"data", "QUJDRA=="}},
+                                            Json{{"type", "text"}, {"text", "seen"}}})}});
+  } else if (name == "reorder") {
+    held.push_back(Json{{"id", id}, {"n", arguments.at("n")}});
+    if (held.size() < 3) return;
+    for (size_t i = held.size(); i-- > 0;)
+      reply(held[i].at("id"), text_result(swarm::dump_json(held[i].at("n"))));
+    held.clear();
+  } else if (name == "rpc_error") {
+    reply_error(id, -32602, "bad item");
+  } else if (name == "null_id") {
+    reply_error(nullptr, -32603, "lost the id");
+  } else if (name == "answers") {
+    reply(id, text_result(swarm::dump_json(Json(answers))));
+  } else if (name == "environment") {
+    std::string all;
+    for (char** entry = environ; *entry; ++entry) all += std::string(*entry) + "\n";
+    reply(id, text_result(all));
+  } else if (name == "late") {  // answers an id that nobody waits for, then the right one
+    reply(987654, text_result("stray"));
+    reply(swarm::dump_json(id), text_result("id as text"));
+  }  // "hang" never answers
+}
+
+void handle(const std::string& line) {
+  if (const char* log = std::getenv("FIXTURE_LOG")) std::ofstream(log, std::ios::app)
+                                                        << line << "\n";
+  const Json message = swarm::parse_json(line).value();
+  const std::string method = message.value("method", std::string());
+  const Json id = message.value("id", Json());
+  const Json params = message.value("params", Json::object());
+  if (method == "initialize") initialize(id, params);
+  if (method == "tools/list") list(id, params);
+  if (method == "tools/call") call(id, params);
+  if (method.empty()) answers.push_back(message);
+  if (method == "notifications/initialized" && mode == "asks") {
+    send(Json{{"jsonrpc", "2.0"}, {"id", "r1"}, {"method", "roots/list"}});
+    send(Json{{"jsonrpc", "2.0"}, {"id", 1}, {"method", "ping"}});
+    send(Json{{"jsonrpc", "2.0"}, {"method", "notifications/tools/list_changed"}});
+    send(Json{{"jsonrpc", "2.0"}, {"method", "notifications/unheard_of"}});
+  }
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  mode = count > 1 ? arguments[1] : "normal";
+  note_pid("server", ::getpid());
+  if (mode == "ignore_term") ::signal(SIGTERM, SIG_IGN);
+  if (mode == "grandchild") fork_grandchild();
+  if (mode == "banners") write_raw("Welcome to the fixture!\n\n{not json}\n[1, 2]\n\"text\"\n");
+  if (mode == "stderr_flood") std::cerr << std::string(2 << 20, '.') << "\nflooded" << std::endl;
+  for (std::string line; std::getline(std::cin, line);) handle(line);
+  if (mode == "ignore_term") while (true) ::pause();
+  return 0;
+}

@@ -1,0 +1,382 @@
+// The client against a real process that misbehaves (fixture_server.cpp).
+#include <doctest/doctest.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <fstream>
+#include <functional>
+#include <iterator>
+#include <sstream>
+#include <string>
+#include <thread>
+
+#include <boost/asio/io_context.hpp>
+
+#include "engine/base/async/deadline.h"
+#include "engine/base/async/nursery.h"
+#include "engine/base/async/run.h"
+#include "mcp/mcp.h"
+#include "tests/support/support.h"
+
+namespace swarm::mcp {
+namespace {
+
+using Body = std::function<Async<>(Session&)>;
+
+struct Rig {
+  test::TempDir dir;
+  std::ostringstream log_text;
+  Log log{log_text, LogLevel::debug};
+  ServerConfig config;
+
+  explicit Rig(const std::string& mode) {
+    config.name = "fix";
+    config.command = {std::string(SWARM_BINARY_DIR) + "/mcp_fixture_server", mode};
+    config.env["FIXTURE_LOG"] = (dir.path() / "log").string();
+    config.start_timeout = std::chrono::seconds(60);
+  }
+
+  // Starts, runs body, stops. Returns the error of start() or of body, "" if there is none.
+  std::string run(const Body& body = nullptr) {
+    boost::asio::io_context context(1);
+    const auto session = make_stdio_session(config, context.get_executor(), log);
+    const auto root = [&]() -> Async<std::string> {
+      std::string error;
+      try {
+        co_await session->start();
+        if (body) co_await body(*session);
+      } catch (const ErrorException& e) {
+        error = e.error().message;
+        CHECK(e.error().kind == ErrorKind::environment);
+      }
+      co_await session->stop();
+      co_await session->stop();  // idempotent
+      co_return error;
+    };
+    return run_root(context, root());
+  }
+
+  std::string wire() const { return test::read_file(dir.path() / "log"); }
+
+  // The pid that the fixture noted for "server" or "grandchild".
+  int pid_of(const std::string& kind) const {
+    std::istringstream in(wire());
+    for (std::string line; std::getline(in, line);)
+      if (line.rfind(kind + " ", 0) == 0) return std::stoi(line.substr(kind.size() + 1));
+    return -1;
+  }
+};
+
+// Gone, or dead and only waiting for init to notice.
+bool is_dead(int pid) {
+  if (::kill(pid, 0) != 0) return true;
+  std::ifstream stat("/proc/" + std::to_string(pid) + "/stat");
+  std::string text{std::istreambuf_iterator<char>(stat), {}};
+  const size_t name_end = text.rfind(')');
+  return name_end == std::string::npos || text.substr(name_end + 2, 1) == "Z";
+}
+
+// SIGKILL is not instantaneous: looks again for a bounded time.
+bool is_gone(int pid) {
+  const Deadline deadline = Deadline::after(steady_clock(), std::chrono::seconds(10));
+  while (!is_dead(pid) && !deadline.passed(steady_clock().now())) std::this_thread::yield();
+  return is_dead(pid);
+}
+
+tools::Tool& tool(Session& session, const std::string& name) {
+  for (const auto& one : session.tools())
+    if (one->spec().name == name) return *one;
+  throw std::runtime_error("no tool " + name);
+}
+
+Async<tools::ToolResult> call(Session& session, std::string name, Json arguments) {
+  const tools::ToolContext context;
+  co_return co_await tool(session, name).call(std::move(arguments), context);
+}
+
+Async<> expect(Session& session, std::string name, Json arguments, std::string text) {
+  const tools::ToolResult result = co_await call(session, std::move(name), std::move(arguments));
+  CHECK(result.text == text);
+  CHECK_FALSE(result.is_error);
+}
+
+Async<> echoes(Session& session) {
+  Json arguments{{"text", "gr\xC3\xBC\xC3\x9F \xE2\x82\xAC\n\"x\""}};
+  const std::string want = dump_json(arguments);
+  co_await expect(session, "fix__echo", arguments, want);
+}
+
+TEST_CASE("mcp: a server that behaves: handshake, tools, calls, clean end") {
+  Rig rig("normal");
+  const std::string error = rig.run([](Session& session) -> Async<> {
+    CHECK(session.info().name == "fixture");
+    CHECK(session.info().version == "1.2");
+    CHECK(session.info().protocol_version == "2025-11-25");
+    CHECK(session.info().instructions == "be kind");
+    CHECK(session.tools().size() == 14);  // "broken" is quarantined
+    const tools::ToolSpec& spec = tool(session, "fix__echo").spec();
+    CHECK(spec.origin == "mcp:fix");
+    CHECK(spec.description == "tool echo");
+    CHECK(spec.effect == tools::Effect::read);
+    CHECK(tool(session, "fix__add").spec().effect == tools::Effect::idempotent);
+    CHECK(tool(session, "fix__fail").spec().effect == tools::Effect::once);
+    CHECK(dump_json(spec.parameters) == R"({"type":"object"})");
+    co_await echoes(session);
+    Json numbers{{"a", 2}, {"b", 3}};
+    co_await expect(session, "fix__add", numbers, R"({"unit": "none", "sum": 5})");
+    co_await expect(session, "fix__media", Json::object(),
+                    "[image, image/png, 4 bytes, not shown]\nseen");
+    co_await expect(session, "fix__late", Json::object(), "id as text");
+    const auto failed = co_await call(session, "fix__fail", Json::object());
+    CHECK(failed.is_error);
+    CHECK(failed.text == "no such item");
+    const auto refused = co_await call(session, "fix__rpc_error", Json::object());
+    CHECK(refused.is_error);
+    CHECK(refused.text == "mcp server \"fix\": bad item (code -32602)");
+    const auto lost = co_await call(session, "fix__null_id", Json::object());
+    CHECK(lost.text == "mcp server \"fix\": lost the id (code -32603)");
+  });
+  CHECK(error.empty());
+  CHECK(is_gone(rig.pid_of("server")));
+  CHECK(rig.log_text.str().find("exit code 0") != std::string::npos);
+}
+
+TEST_CASE("mcp: oddities of the stream do not matter") {
+  for (const char* mode : {"banners", "crlf", "split_utf8", "stderr_flood", "batch"}) {
+    CAPTURE(std::string(mode));
+    CHECK(Rig(mode).run(echoes).empty());
+  }
+}
+
+TEST_CASE("mcp: an older protocol version is accepted, an unknown one is refused") {
+  CHECK(Rig("old_version").run([](Session& session) -> Async<> {
+    CHECK(session.info().protocol_version == "2024-11-05");
+    co_return;
+  }).empty());
+  CHECK(Rig("wrong_version").run().find("found \"1999-01-01\"") != std::string::npos);
+}
+
+TEST_CASE("mcp: pages are collected, the empty cursor is one; loops and floods are cut") {
+  CHECK(Rig("paginated").run([](Session& session) -> Async<> {
+    std::string names;
+    for (const auto& one : session.tools()) names += one->spec().name + " ";
+    CHECK(names == "fix__page_none fix__page_empty fix__page_last ");
+    co_return;
+  }).empty());
+  CHECK(Rig("repeated_cursor").run() ==
+        "mcp server \"fix\": tools/list repeats its cursor \"again\"");
+  Rig endless("endless_pages");
+  endless.config.pages_max = 5;
+  CHECK(endless.run() == "mcp server \"fix\": tools/list has more than 5 pages");
+}
+
+TEST_CASE("mcp: tools/list is not asked of a server without tools") {
+  Rig rig("no_tools");
+  CHECK(rig.run([](Session& session) -> Async<> {
+    CHECK(session.tools().empty());
+    co_return;
+  }).empty());
+  CHECK(rig.wire().find("tools/list") == std::string::npos);
+}
+
+TEST_CASE("mcp: requests of the server are answered at any time") {
+  CHECK(Rig("asks").run([](Session& session) -> Async<> {
+    const auto result = co_await call(session, "fix__answers", Json::object());
+    CHECK(result.text ==
+          R"([{"jsonrpc":"2.0","id":"r1","error":{"code":-32601,"message":)"
+          R"("method not found: roots/list"}},{"jsonrpc":"2.0","id":1,"result":{}}])");
+  }).empty());
+}
+
+TEST_CASE("mcp: replies may come in any order") {
+  CHECK(Rig("normal").run([](Session& session) -> Async<> {
+    std::string got[3];
+    co_await with_nursery([&](Nursery& nursery) -> Async<> {
+      for (int i = 0; i < 3; ++i)
+        nursery.start([&session, &got, i]() -> Async<> {
+          Json arguments{{"n", i}};
+          const auto result = co_await call(session, "fix__reorder", arguments);
+          got[i] = result.text;
+        });
+      co_return;
+    });
+    for (int i = 0; i < 3; ++i) CHECK(got[i] == std::to_string(i));
+  }).empty());
+}
+
+TEST_CASE("mcp: a call that hangs is given up and cancelled on the wire, the next one works") {
+  Rig rig("normal");
+  rig.config.call_timeout = std::chrono::milliseconds(300);
+  CHECK(rig.run([](Session& session) -> Async<> {
+    const auto result = co_await call(session, "fix__hang", Json::object());
+    CHECK(result.is_error);
+    CHECK(result.text == "mcp server \"fix\": no answer to tools/call in time");
+    co_await echoes(session);
+  }).empty());
+  CHECK(rig.wire().find(R"("method":"notifications/cancelled","params":{"requestId":3,)"
+                        R"("reason":"timeout"})") != std::string::npos);
+}
+
+TEST_CASE("mcp: cancelling the caller cancels on the wire") {
+  Rig rig("normal");
+  CHECK(rig.run([&rig](Session& session) -> Async<> {
+    co_await with_nursery([&](Nursery& nursery) -> Async<> {
+      nursery.start([&]() -> Async<> {
+        co_await call(session, "fix__hang", Json::object());
+        FAIL("not cancelled");
+      });
+      while (rig.wire().find("fix__hang") == std::string::npos &&
+             rig.wire().find("\"hang\"") == std::string::npos)
+        co_await yield_once();
+      nursery.cancel();
+    });
+    co_await echoes(session);
+  }).empty());
+  CHECK(rig.wire().find(R"("requestId":3,"reason":"cancelled")") != std::string::npos);
+}
+
+TEST_CASE("mcp: a server that dies in a call ends all calls with its exit code") {
+  CHECK(Rig("normal").run([](Session& session) -> Async<> {
+    std::string hanging;
+    co_await with_nursery([&](Nursery& nursery) -> Async<> {
+      nursery.start([&]() -> Async<> {
+        const auto result = co_await call(session, "fix__hang", Json::object());
+        hanging = result.text;
+      });
+      nursery.start([&]() -> Async<> {
+        const auto result = co_await call(session, "fix__die", Json::object());
+        CHECK(result.is_error);
+        CHECK(result.text == "mcp server \"fix\": it ended with exit code 7");
+      });
+      co_return;
+    });
+    CHECK(hanging == "mcp server \"fix\": it ended with exit code 7");
+    const auto later = co_await call(session, "fix__echo", Json::object());
+    CHECK(later.text == "mcp server \"fix\": it ended with exit code 7");
+  }).empty());
+}
+
+TEST_CASE("mcp: what goes wrong at the start is said with the server's last words") {
+  CHECK(Rig("exit_on_initialize").run() ==
+        "mcp server \"fix\": it ended with exit code 3; its stderr ends with:\n"
+        "fatal: no licence found");
+  CHECK(Rig("null_id").run() == "mcp server \"fix\": cannot parse that (code -32700)");
+  Rig silent("silent");
+  silent.config.start_timeout = std::chrono::milliseconds(300);
+  CHECK(silent.run() == "mcp server \"fix\": not ready within 300 ms");
+  CHECK(is_gone(silent.pid_of("server")));
+  Rig missing("normal");
+  missing.config.command = {"no-such-program"};
+  missing.config.env["PATH"] = "/bin";
+  CHECK(missing.run() ==
+        "mcp server \"fix\": program \"no-such-program\" was not found; PATH is \"/bin\"; install "
+        "it, give its full path, or set PATH in env");
+  Rig folder("normal");
+  folder.config.cwd = "/no/such";
+  CHECK(folder.run() == "mcp server \"fix\": working folder \"/no/such\" does not exist");
+}
+
+TEST_CASE("mcp: messages have a size limit") {
+  Rig skipped("huge_line");
+  skipped.config.message_bytes_max = 1 << 20;
+  // The line belongs to nobody, but while one request waits it is taken for its answer.
+  CHECK(skipped.run() == "mcp server \"fix\": a message is longer than 1048576 bytes");
+  Rig large("huge_line");
+  CHECK(large.run(echoes).empty());  // within the limit: a line that is not JSON
+  Rig reply("huge_reply");
+  reply.config.message_bytes_max = 1 << 20;
+  CHECK(reply.run() == "mcp server \"fix\": a message is longer than 1048576 bytes");
+}
+
+TEST_CASE("mcp: the environment is a whitelist plus the configured") {
+  ::setenv("SWARM_TEST_SECRET", "s3cret", 1);
+  Rig rig("normal");
+  rig.config.env["EXTRA"] = "yes";
+  CHECK(rig.run([](Session& session) -> Async<> {
+    const auto result = co_await call(session, "fix__environment", Json::object());
+    CHECK(result.text.find("EXTRA=yes\n") != std::string::npos);
+    CHECK(result.text.find("PATH=") != std::string::npos);
+    CHECK(result.text.find("s3cret") == std::string::npos);
+  }).empty());
+  CHECK(rig.log_text.str().find("s3cret") == std::string::npos);
+}
+
+TEST_CASE("mcp: a server that ignores SIGTERM is killed") {
+  Rig rig("ignore_term");
+  rig.config.stop_grace = std::chrono::milliseconds(50);
+  CHECK(rig.run(echoes).empty());
+  CHECK(is_gone(rig.pid_of("server")));
+  CHECK(rig.log_text.str().find("mcp.server.kill") != std::string::npos);
+}
+
+TEST_CASE("mcp: a grandchild that holds the pipes dies with the group") {
+  Rig rig("grandchild");
+  CHECK(rig.run(echoes).empty());
+  CHECK(is_gone(rig.pid_of("server")));
+  REQUIRE(rig.pid_of("grandchild") > 0);
+  CHECK(is_gone(rig.pid_of("grandchild")));
+}
+
+TEST_CASE("mcp: a grandchild that holds the pipes does not hide the server's death") {
+  Rig rig("grandchild");
+  CHECK(rig.run([](Session& session) -> Async<> {
+    const auto result = co_await call(session, "fix__die", Json::object());
+    CHECK(result.text == "mcp server \"fix\": it ended with exit code 7");
+  }).empty());
+  CHECK(is_gone(rig.pid_of("grandchild")));
+}
+
+TEST_CASE("mcp: cancelling the start leaves no process behind") {
+  Rig rig("silent");
+  boost::asio::io_context context(1);
+  const auto session = make_stdio_session(rig.config, context.get_executor(), rig.log);
+  const auto root = [&]() -> Async<> {
+    co_await with_nursery([&](Nursery& nursery) -> Async<> {
+      nursery.start([&]() -> Async<> {
+        co_await session->start();
+        FAIL("not cancelled");
+      });
+      const auto path = rig.dir.path() / "log";
+      while (!std::filesystem::exists(path) || rig.wire().find("initialize") == std::string::npos)
+        co_await yield_once();
+      nursery.cancel();
+    });
+  };
+  run_root(context, root());
+  CHECK(is_gone(rig.pid_of("server")));
+}
+
+TEST_CASE("mcp: a session that nobody stopped still takes its processes with it") {
+  Rig rig("grandchild");
+  {
+    boost::asio::io_context context(1);
+    const auto session = make_stdio_session(rig.config, context.get_executor(), rig.log);
+    bool ready = false;
+    const auto root = [&]() -> Async<> {
+      co_await session->start();
+      ready = true;
+    };
+    boost::asio::co_spawn(context, root(), [](const std::exception_ptr& e) {
+      if (e) std::rethrow_exception(e);
+    });
+    while (!ready) context.run_one();
+  }
+  CHECK(is_gone(rig.pid_of("server")));
+  CHECK(is_gone(rig.pid_of("grandchild")));
+}
+
+TEST_CASE("mcp: a tool that outlives its session answers with an error") {
+  Rig rig("normal");
+  std::shared_ptr<tools::Tool> kept;
+  CHECK(rig.run([&kept](Session& session) -> Async<> {
+    kept = session.tools().front();
+    co_return;
+  }).empty());
+  const tools::ToolContext context;
+  const auto result = run_root(kept->call(Json::object(), context));
+  CHECK(result.is_error);
+  CHECK(result.text == "mcp server \"fix\": its session was stopped");
+}
+
+}  // namespace
+}  // namespace swarm::mcp
