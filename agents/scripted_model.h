@@ -1,7 +1,7 @@
 // agents/scripted_model.h — A model whose replies are written down beforehand: the double for tests
 // and for rehearsing a swarm without weights. A request takes the oldest unused step whose label
-// and pattern fit. A request without a fitting step throws ErrorException{failed}; it and every step
-// that nobody used show up in problems(). One strand.
+// and pattern fit. A request without a fitting step throws ErrorException{failed}; it and every
+// step that nobody used show up in problems(). One strand.
 #pragma once
 
 #include <chrono>

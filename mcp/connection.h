@@ -1,6 +1,6 @@
 // mcp/connection.h — One server process and the JSON-RPC traffic with it: four loops (stdin writer,
-// stdout reader, stderr drain, exit watcher) under one nursery, a table of pending requests, and the
-// end of it all. Lives on one strand. Shared between the session and its tools, so that a tool that
+// stdout reader, stderr drain, exit watcher) under one nursery, a table of pending requests, and
+// the end of it all. Lives on one strand. Shared between the session and its tools, so that a tool that
 // outlives the session answers with an error.
 #pragma once
 
@@ -30,8 +30,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   // Spawns the process and its loops. Throws ErrorException{environment}.
   void open();
-  // Sends and waits. Throws ErrorException: timeout (the server was told), environment (server gone,
-  // JSON-RPC error with its code). cancellable: whether giving up is announced on the wire.
+  // Sends and waits. Throws ErrorException: timeout (the server was told), environment (server
+  // gone, JSON-RPC error with its code). cancellable: whether giving up is announced on the wire.
   Async<Json> request(std::string method, Json params, Deadline deadline, bool cancellable = true);
   // The same with a progress token in params._meta.
   Async<Json> request_with_progress(std::string method, Json params, Deadline deadline);

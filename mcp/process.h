@@ -53,7 +53,7 @@ class Process {
 // The environment a child gets: the whitelist of ours, overridden by `extra`. "NAME=value" each.
 std::vector<std::string> child_environment(const std::map<std::string, std::string>& extra);
 
-// The program a command names, searched like a shell does but in the given PATH and relative to cwd.
+// The program a command names, searched like a shell does but in `path` and relative to `cwd`.
 Result<std::string> find_program(const std::string& name, const std::string& path,
                                  const std::string& cwd);
 

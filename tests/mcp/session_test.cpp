@@ -31,7 +31,7 @@ struct Rig {
 
   explicit Rig(const std::string& mode) {
     config.name = "fix";
-    config.command = {std::string(SWARM_BINARY_DIR) + "/mcp_fixture_server", mode};
+    config.command = {MCP_FIXTURE_SERVER, mode};
     config.env["FIXTURE_LOG"] = (dir.path() / "log").string();
     config.start_timeout = std::chrono::seconds(60);
   }

@@ -30,8 +30,8 @@ bool is_cancellation(const std::exception_ptr& failure);
 Async<> yield_once();
 
 // Runs task to its end although the caller may be cancelled meanwhile; the request is seen again at
-// the caller's next co_await. A caller that is cancelled already does not get this far: its co_await
-// throws first. Clean-up therefore belongs into with_cleanup().
+// the caller's next co_await. A caller that is cancelled already does not get this far: its
+// co_await throws first. Clean-up therefore belongs into with_cleanup().
 Async<> shielded(Async<> task);
 
 // co_await body(); then, whatever happened, co_await cleanup() shielded from cancellation; then the
