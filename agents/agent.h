@@ -114,9 +114,9 @@ struct PassResult {
 // Runs turns until the model answers without tool calls, or a limit ends it. Tool calls of one turn
 // run concurrently; results are appended in call order. Malformed calls and calls beyond a limit
 // are answered with an error that the model reads. The last turn, and the turn after a call that
-// had already failed three times with the same arguments, may not call tools. Turn n (from 1) samples
-// with mix_seed(input.seed, n). Tool events are observed when they happen. Throws what the model
-// throws, and ErrorException{invalid_input} for a tool name that the registry lacks.
+// had already failed three times with the same arguments, may not call tools. Turn n (from 1)
+// samples with mix_seed(input.seed, n). Tool events are observed when they happen. Throws what the
+// model throws, and ErrorException{invalid_input} for a tool name that the registry lacks.
 // model, registry and config outlive the call; observe may be empty.
 Async<PassResult> run_pass(Model& model, const tools::Registry& registry, const AgentConfig& config,
                            PassInput input, PassObserver observe);

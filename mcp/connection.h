@@ -1,7 +1,7 @@
 // mcp/connection.h — One server process and the JSON-RPC traffic with it: four loops (stdin writer,
 // stdout reader, stderr drain, exit watcher) under one nursery, a table of pending requests, and
-// the end of it all. Lives on one strand. Shared between the session and its tools, so that a tool that
-// outlives the session answers with an error.
+// the end of it all. Lives on one strand. Shared between the session and its tools, so that a tool
+// that outlives the session answers with an error.
 #pragma once
 
 #include <boost/asio/posix/stream_descriptor.hpp>
