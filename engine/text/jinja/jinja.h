@@ -21,7 +21,7 @@
 namespace swarm::engine::text::jinja {
 
 struct Limits {
-  uint64_t steps_max = 50'000'000;      // statements, expressions, items and 64-byte copies
+  uint64_t steps_max = 10'000'000;      // statements, expressions, items and 64-byte copies
   size_t output_bytes_max = 64u << 20;  // of the result and of any string on the way
   int calls_max = 16;                   // macros inside macros: bounds the C++ stack too
 };
