@@ -56,7 +56,8 @@ class SchemaCompiler {
   Result<RuleId> compile() { return rule_for(document_.root(), ""); }
 
   // The properties of an object as <parameter=KEY>\nVALUE\n</parameter>\n, one after another.
-  // Strings are raw text, everything else JSON. Additional properties are not generated.
+  // Strings are raw text (also in unions), everything else JSON. Additional properties are not
+  // generated.
   Result<Piece> xml_parameters(Nfa& nfa);
 
  private:
@@ -81,6 +82,8 @@ class SchemaCompiler {
   Result<std::vector<Property>> properties(const Json& flat, const std::string& path);
   Result<std::optional<RuleId>> additional(const Json& flat, const std::string& path);
   Result<Piece> xml_value(Nfa& nfa, const Property& property);
+  Result<Piece> xml_listed(Nfa& nfa, const Json& flat, const std::string& path);
+  Result<std::vector<Json>> xml_branches(const Json& schema, const std::string& path, int nesting);
   Error wrong(const std::string& path, const std::string& what) const {
     return invalid_input(document_.at(path) + ": " + what);
   }

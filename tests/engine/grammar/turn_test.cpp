@@ -184,6 +184,22 @@ TEST_CASE("turn: the XML form writes strings raw and the rest as JSON") {
   CHECK_FALSE(says(start, call("mix", "<parameter=short>\nabc\n</parameter>\n")));
 }
 
+TEST_CASE("turn: in the XML form a string in a union is raw and unlike its siblings") {
+  Workbench bench(byte_vocabulary());
+  TurnSpec spec = two_tools(ToolChoice::required, CallFormat::coder_xml);
+  spec.tools = {{"f", schema_of(R"({"type": "object", "properties": {
+      "note": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+      "size": {"type": ["integer", "string"], "minimum": 10}}})")}};
+  const Matcher start = bench.matcher(spec);
+  const auto call = [](const std::string& key, const std::string& value) {
+    return "[\n<function=f>\n<parameter=" + key + ">\n" + value + "\n</parameter>\n</function>\n]";
+  };
+  for (const char* value : {"null", "abc", "", "\"q\"", "12"})
+    CHECK(says(start, call("note", value)));
+  for (const char* value : {"10", "9000", "", "ten", "a5"}) CHECK(says(start, call("size", value)));
+  for (const char* value : {"9", "-5", " 5", "5x"}) CHECK_FALSE(says(start, call("size", value)));
+}
+
 TEST_CASE("turn: inconsistent specifications are refused") {
   Workbench bench(byte_vocabulary());
   const auto refused = [&](const TurnSpec& spec, const char* part) {
