@@ -1,0 +1,37 @@
+// orchestrator/run/store.h — Finished and unfinished runs on disk: <dir>/<id>/journal.jsonl.
+// Reads only.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "engine/base/error.h"
+#include "engine/base/json.h"
+#include "orchestrator/run/journal.h"
+
+namespace swarm::run {
+
+struct RunSummary {
+  std::string id;
+  std::string directory;
+  std::string started;         // time of run.start
+  std::string name;            // of the swarm
+  std::string outcome;         // "unfinished" without run.end, "damaged" when it cannot be read
+  Json answer;
+  int64_t rounds = 0;
+  double wall_ms = 0;
+};
+
+// By id, oldest first. A missing directory holds no runs.
+std::vector<RunSummary> list_runs(const std::string& dir);
+
+// The journal of a run that is named by its id in `dir` or by its directory.
+struct StoredRun {
+  RunSummary summary;
+  JournalContent journal;
+};
+Result<StoredRun> open_run(const std::string& dir, const std::string& run);
+
+Json to_json(const RunSummary& summary);
+
+}  // namespace swarm::run
