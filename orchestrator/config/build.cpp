@@ -90,9 +90,7 @@ class ConfigBuilder {
     for (const auto& [name, view] : root_.entries("models")) add_model(name, view);
     add_servers();
     for (const auto& [name, view] : root_.entries("tools"))
-      config_.tools.push_back({.name = name,
-                               .root = path(view.text("root")),
-                               .result_bytes_max = view.number<size_t>("result_bytes_max")});
+      config_.tools.push_back({.name = name, .root = path(view.text("root"))});
     for (const auto& [name, view] : root_.entries("agents")) add_agent(name, view);
     for (const auto& [name, view] : root_.entries("topologies")) add_topology(name, view);
     for (const auto& [name, view] : root_.entries("graph")) add_task(name, view);
@@ -229,6 +227,7 @@ class ConfigBuilder {
     config.max_turns = view.number<int32_t>("max_turns");
     config.max_tool_calls = view.number<int32_t>("max_tool_calls");
     config.max_tokens = view.number<int32_t>("max_tokens");
+    config.tool_result_bytes_max = view.number<int32_t>("tool_result_bytes_max");
     config.memory_chars_max = view.number<int32_t>("memory_chars_max");
     add_model_settings(view, config);
     config_.agents.push_back(std::move(agent));

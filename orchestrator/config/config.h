@@ -34,7 +34,6 @@ struct ModelEntry {
 struct ToolEntry {
   std::string name;                       // a built-in
   std::string root;                       // read_file
-  size_t result_bytes_max = 65536;
 };
 
 struct AgentEntry {

@@ -130,8 +130,6 @@ Type tool_type() {
   return object(
       {
           optional("root", text(), "read_file: the directory it may read"),
-          optional("result_bytes_max", integer(1, 1 << 24), "longer results are cut, and say so",
-                   65536),
       },
       {{"script", kNotYet}, {"effect", kNotYet}, {"timeout", kNotYet}, {"output", kNotYet}});
 }
@@ -146,6 +144,8 @@ Type agent_type() {
           optional("max_turns", integer(1, 1000), "model turns in one pass", 8),
           optional("max_tool_calls", integer(0, 1000), "tool calls in one turn", 16),
           optional("max_tokens", integer(1, 1 << 20), "new tokens in one turn", 1024),
+          optional("tool_result_bytes_max", integer(1, 1 << 24),
+                   "longer results are cut, and say so", 65536),
           optional("memory_chars_max", integer(256, 1 << 26), "older routed lines leave first",
                    65536),
           optional("timeout", duration(), "one pass; unset = none"),

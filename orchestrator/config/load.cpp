@@ -130,7 +130,12 @@ class Resolver {
     const Node* type_node = field.value.find("type");
     const std::string type =
         type_node != nullptr && type_node->is_text() ? type_node->text() : "string";
-    const Node* fallback = field.value.find("default");
+    const Node* declared_default = field.value.find("default");
+    std::optional<Node> fallback;  // with ${swarm...} and ${env...} resolved
+    if (declared_default != nullptr && !declared_default->is_null()) {
+      fallback = *declared_default;
+      resolve_text(*fallback);
+    }
     if (const auto given = options_.inputs.find(field.key); given != options_.inputs.end()) {
       if (const std::optional<Json> value = typed(given->second, type)) {
         values[field.key] = *value;
@@ -140,7 +145,8 @@ class Resolver {
       }
       return;
     }
-    if (fallback != nullptr && !fallback->is_null()) {
+    if (fallback) {
+      if (fallback->pending) return;  // reported
       if (has_type(to_json(*fallback), type)) {
         values[field.key] = to_json(*fallback);
       } else {

@@ -181,8 +181,9 @@ mcpServers:
 }
 
 TEST_CASE("config: anchors work, bombs and depth do not") {
-  const Config config = good(kBase + "tools:\n  calculator: &o {result_bytes_max: 9}\n  now: *o\n");
-  CHECK(config.tools[1].result_bytes_max == 9);
+  const Config config = good(kBase + "limits: &o {wall: 9s}\njournal: {dir: x}\n" +
+                             "mcp: {a: {command: &c [x, y]}, b: {command: *c}}\n");
+  CHECK(config.servers[1].command == std::vector<std::string>{"x", "y"});
   std::string bomb = "x0: &x0 [1,1,1,1,1,1,1,1]\n";
   for (int i = 1; i < 9; ++i) {
     const std::string last = "*x" + std::to_string(i - 1);

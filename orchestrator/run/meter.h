@@ -1,0 +1,54 @@
+// orchestrator/run/meter.h — Counts what a run uses and stops it at its budgets. One strand.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "agents/model.h"
+#include "engine/base/json.h"
+#include "orchestrator/config/config.h"
+
+namespace swarm::run {
+
+struct Totals {
+  int64_t model_calls = 0;
+  int64_t tool_calls = 0;
+  int64_t prompt_tokens = 0;
+  int64_t cached_tokens = 0;
+  int64_t computed_tokens = 0;
+  int64_t output_tokens = 0;
+  int64_t forced_tokens = 0;
+};
+
+Json to_json(const Totals& totals);
+Json to_json(const agents::Usage& usage);
+
+class Meter {
+ public:
+  explicit Meter(const config::Limits& limits) : limits_(limits) {}
+
+  // Before a model call. Throws ErrorException{budget} when a limit is used up.
+  void begin_model_call();
+  void add(const agents::Usage& usage);
+  void count_tool_call() { ++totals_.tool_calls; }
+  const Totals& totals() const { return totals_; }
+
+ private:
+  config::Limits limits_;
+  Totals totals_;
+};
+
+// Passes everything through, counting.
+class MeteredModel final : public agents::Model {
+ public:
+  // Both outlive it.
+  MeteredModel(agents::Model& model, Meter& meter) : model_(model), meter_(meter) {}
+  Async<agents::ModelReply> generate(agents::ModelRequest request) override;
+  std::string_view name() const override { return model_.name(); }
+
+ private:
+  agents::Model& model_;
+  Meter& meter_;
+};
+
+}  // namespace swarm::run

@@ -1,0 +1,28 @@
+// orchestrator/run/model_set.h — The models of a run by name, however they came to be. Owned by the
+// run; ends after everything that calls a model.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "agents/model.h"
+#include "engine/base/clock.h"
+#include "engine/base/error.h"
+#include "engine/base/log.h"
+#include "orchestrator/config/config.h"
+
+namespace swarm::run {
+
+class ModelSet {
+ public:
+  virtual ~ModelSet() = default;
+  virtual std::map<std::string, agents::Model*> by_name() const = 0;
+};
+
+// May load weights: takes a while and blocks.
+using ModelFactory = std::function<Result<std::unique_ptr<ModelSet>>(
+    const config::Config& config, Executor executor, const Clock& clock, Log& log)>;
+
+}  // namespace swarm::run

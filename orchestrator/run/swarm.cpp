@@ -1,0 +1,243 @@
+#include "orchestrator/run/swarm.h"
+
+#include <boost/asio/this_coro.hpp>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+#include <utility>
+
+#include "engine/base/async/deadline.h"
+#include "engine/base/async/nursery.h"
+#include "engine/base/rng.h"
+#include "orchestrator/config/node.h"
+#include "orchestrator/run/execute.h"
+
+namespace swarm::run {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool is_run_id(const std::string& text) {
+  static constexpr const char* kAllowed =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+  return !text.empty() && text.size() <= 100 && text[0] != '.' &&
+         text.find_first_not_of(kAllowed) == std::string::npos;
+}
+
+std::string hex(uint64_t value) {
+  static constexpr char kDigits[] = "0123456789abcdef";
+  std::string out;
+  for (int shift = 60; shift >= 0; shift -= 4) out += kDigits[(value >> shift) & 15];
+  return out;
+}
+
+// "20261121-034431-9f3a01": sorts by time.
+std::string make_id(const Clock& clock, uint64_t seed) {
+  const std::string time = format_time(clock.wall());
+  std::string id;
+  for (char c : time.substr(0, 19))
+    if (c >= '0' && c <= '9') id += c;
+    else if (c == 'T') id += '-';
+  const auto ns = static_cast<uint64_t>(clock.wall().time_since_epoch().count());
+  return id + "-" + hex(mix_seed(ns, seed)).substr(0, 6);
+}
+
+std::string make_directory(const config::Config& config, const std::string& id) {
+  if (!is_run_id(id))
+    throw ErrorException(invalid_input("expected a run id of letters, digits, . _ and -, found \"" +
+                                       id + "\""));
+  const fs::path path = fs::path(config.journal_dir) / id;
+  std::error_code failure;
+  if (fs::exists(path / "journal.jsonl", failure))
+    throw ErrorException(invalid_input("run \"" + id + "\" exists already"));
+  fs::create_directories(path, failure);
+  if (failure)
+    throw ErrorException(environment_error("cannot create directory \"" + path.string() +
+                                           "\": " + failure.message()));
+  std::ofstream out(path / "swarm.yaml", std::ios::binary);
+  out << config::to_yaml(config.document);
+  if (!out) throw ErrorException(environment_error("cannot write \"" + path.string() + "\""));
+  return path.string();
+}
+
+Sync to_sync(config::Sync sync) {
+  return sync == config::Sync::step ? Sync::step
+         : sync == config::Sync::off ? Sync::off
+                                     : Sync::async;
+}
+
+class SwarmRun {
+ public:
+  SwarmRun(const config::Config& config, RunSettings settings, const Clock& clock, Log& log)
+      : config_(config), settings_(std::move(settings)), clock_(clock), log_(log),
+        meter_(config.limits) {
+    result_.id = settings_.id.empty() ? make_id(clock, settings_.seed) : settings_.id;
+    result_.directory = make_directory(config, result_.id);
+    journal_ = Journal::create(result_.directory + "/journal.jsonl", to_sync(config.sync), clock)
+                   .value();
+    recorder_.emplace(*journal_, std::move(settings_.listener));
+  }
+
+  Async<RunResult> run() {
+    const TimePoint begin = clock_.now();
+    record_start();
+    std::exception_ptr failure;
+    try {
+      co_await work();
+    } catch (...) {
+      failure = std::current_exception();
+    }
+    // The end of the servers is awaited on every path; a cancelled coroutine could not await.
+    co_await boost::asio::this_coro::throw_if_cancelled(false);
+    co_await shielded(stop_servers());
+    if (failure) classify(failure);
+    result_.totals = meter_.totals();
+    result_.wall = clock_.now() - begin;
+    recorder_->event("run.end", to_json(result_));
+    recorder_->flush();
+    co_return result_;
+  }
+
+ private:
+  void record_start() {
+    recorder_->event("run.start", {{"run", result_.id},
+                                   {"name", config_.name},
+                                   {"definition", hex(hash_text(dump_json(config_.document)))},
+                                   {"inputs", config_.inputs},
+                                   {"seed", settings_.seed},
+                                   {"versions", {{"swarm", settings_.version}}}});
+  }
+
+  Async<> work() {
+    const Executor executor = co_await boost::asio::this_coro::executor;
+    models_ = settings_.open_models(config_, executor, clock_, log_).value();
+    co_await start_servers(executor);
+    fill_registry();
+    Environment environment{.config = config_,
+                            .models = models_->by_name(),
+                            .registry = registry_,
+                            .recorder = *recorder_,
+                            .meter = meter_,
+                            .clock = clock_,
+                            .seed = settings_.seed,
+                            .on_text = settings_.on_text};
+    Deadline deadline;
+    if (config_.limits.wall) deadline = Deadline::after(clock_, *config_.limits.wall);
+    const GraphOutcome outcome =
+        co_await with_deadline(run_graph(environment, deadline), deadline, clock_);
+    result_.ok = outcome.ok;
+    result_.outcome = outcome.outcome;
+    result_.error = outcome.error;
+    result_.answer = outcome.answer;
+    result_.best = outcome.best;
+    result_.outputs = outcome.outputs;
+    result_.rounds = outcome.rounds;
+    result_.degraded = outcome.degraded;
+    if (outcome.outcome == "timeout") result_.kind = ErrorKind::timeout;
+  }
+
+  Async<> start_servers(Executor executor) {
+    for (const mcp::ServerConfig& server : config_.servers)
+      sessions_.push_back(settings_.make_session(server, executor, log_));
+    co_await with_nursery([this](Nursery& nursery) -> Async<> {
+      for (const auto& session : sessions_) nursery.start(session->start());
+      co_return;
+    });
+    for (const auto& session : sessions_) {
+      Json tools = Json::array();
+      for (const auto& tool : session->tools()) tools.push_back(tool->spec().name);
+      recorder_->event("mcp.start", {{"server", session->info().name},
+                                     {"version", session->info().version},
+                                     {"protocol", session->info().protocol_version},
+                                     {"tools", tools}});
+    }
+  }
+
+  Async<> stop_servers() {
+    for (const auto& session : sessions_) co_await session->stop();
+  }
+
+  void fill_registry() {
+    for (const std::string& name : tools::builtin_names()) {
+      tools::BuiltinOptions options;
+      const config::ToolEntry* declared = nullptr;
+      for (const config::ToolEntry& tool : config_.tools)
+        if (tool.name == name) declared = &tool;
+      if (declared != nullptr) options.read_file_root = declared->root;
+      if (name == "read_file" && declared == nullptr) continue;
+      registry_.add(tools::make_builtin(name, options).value()).value();
+    }
+    for (const auto& session : sessions_)
+      for (const std::shared_ptr<tools::Tool>& tool : session->tools())
+        registry_.add(tool).value();
+    for (const std::shared_ptr<tools::Tool>& tool : settings_.tools) registry_.add(tool).value();
+    // A pattern that matches nothing is found now, not in the middle of the run.
+    for (const config::AgentEntry& agent : config_.agents) {
+      const Result<std::vector<tools::Tool*>> found = registry_.select(agent.config.tools);
+      if (!found)
+        throw ErrorException(
+            invalid_input("agents." + agent.config.name + ".tools: " + found.error().message));
+    }
+  }
+
+  void classify(const std::exception_ptr& failure) {
+    result_.ok = false;
+    result_.answer = nullptr;
+    if (is_cancellation(failure)) {
+      result_.outcome = "cancelled";
+      result_.kind = ErrorKind::cancelled;
+      result_.error = "cancelled";
+      return;
+    }
+    try {
+      std::rethrow_exception(failure);
+    } catch (const ErrorException& e) {
+      result_.kind = e.error().kind;
+      result_.error = e.error().message;
+    } catch (const std::exception& e) {
+      result_.kind = ErrorKind::failed;
+      result_.error = e.what();
+    }
+    result_.outcome = result_.kind == ErrorKind::budget    ? "budget"
+                      : result_.kind == ErrorKind::timeout ? "timeout"
+                                                           : "failed";
+    if (result_.kind == ErrorKind::timeout) result_.error = "limits.wall: " + result_.error;
+  }
+
+  const config::Config& config_;
+  RunSettings settings_;
+  const Clock& clock_;
+  Log& log_;
+  RunResult result_;
+  std::unique_ptr<Journal> journal_;
+  std::optional<Recorder> recorder_;
+  Meter meter_;
+  std::unique_ptr<ModelSet> models_;
+  std::vector<std::unique_ptr<mcp::Session>> sessions_;
+  tools::Registry registry_;       // shares the tools of the sessions: leaves first
+};
+
+}  // namespace
+
+Json to_json(const RunResult& result) {
+  Json out{{"answer", result.answer},
+           {"outcome", result.outcome},
+           {"ok", result.ok},
+           {"run", result.id},
+           {"rounds", result.rounds},
+           {"degraded", result.degraded}};
+  if (!result.error.empty()) out["error"] = result.error;
+  if (!result.best.is_null()) out["best"] = result.best;
+  if (result.outputs.is_object() && !result.outputs.empty()) out["outputs"] = result.outputs;
+  out["usage"] = to_json(result.totals);
+  out["wall_ms"] = std::chrono::duration<double, std::milli>(result.wall).count();
+  return out;
+}
+
+Async<RunResult> run_swarm(const config::Config& config, RunSettings settings, const Clock& clock,
+                           Log& log) {
+  SwarmRun run(config, std::move(settings), clock, log);
+  co_return co_await run.run();
+}
+
+}  // namespace swarm::run

@@ -1,0 +1,272 @@
+// Rounds of DyTopo with a scripted model: what everybody sees, when, and how runs end.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <set>
+#include <string>
+
+#include "engine/base/async/nursery.h"
+#include "tests/orchestrator/run/world.h"
+
+using namespace swarm;
+using namespace swarm::test;
+
+namespace {
+
+const std::string kDesk = R"(
+inputs: {task: {required: true}}
+agents:
+  Clerk: {instructions: "Look up."}
+  Solver: {instructions: "Compute."}
+topologies:
+  desk:
+    protocol: "Price it."
+    members: [Clerk, Solver]
+    manager: {instructions: "Decide."}
+    rounds: {max: 3}
+    match: {tau: 0.5, k_in: 1}
+    first_goal: "Clerk: go."
+    answer: [Solver]
+)";
+
+// Round 1: the Clerk offers, the Solver waits. Round 2: the Solver answers.
+void nominal(agents::ScriptedModel& model) {
+  model.say(worker("Sent.", "hinges: 14", "", "unit prices"), "Clerk");
+  model.say(solver("Waiting.", "", "unit prices"), "Solver");
+  model.say(manager("Prices sent.", false, "Solver: compute."), "Manager");
+  model.say(worker("Nothing to add."), "Clerk");
+  model.say(solver("Total 98.", "98", "", "total"), "Solver");
+  model.say(manager("Done.", true, "", "Solver"), "Manager");
+}
+
+}  // namespace
+
+TEST_CASE("rounds: a private message is routed, remembered and answers the task") {
+  World world(kDesk);
+  nominal(world.model);
+  const run::RunResult result = world.run();
+  CAPTURE(world.story());
+  CHECK(result.ok);
+  CHECK(result.outcome == "complete");
+  CHECK(result.answer == "98");
+  CHECK(result.rounds == 2);
+  CHECK(!result.degraded);
+  CHECK(result.totals.model_calls == 6);
+  CHECK(world.prompt("Clerk", 0) == "Role: Clerk. Look up.\nMemory:\nGoal: Clerk: go.");
+  CHECK(world.prompt("Clerk", 1) ==
+        "Role: Clerk. Look up.\nMemory:\n[1] me: Sent.\nGoal: Solver: compute.");
+  CHECK(world.prompt("Solver", 1) ==
+        "Role: Solver. Compute.\nMemory:\n[1] me: Waiting.\n[1] Clerk: hinges: 14\n"
+        "Goal: Solver: compute.");
+  // Reading order: the provider before its consumer.
+  CHECK(world.prompt("Manager", 0) ==
+        "Role: Manager. Decide.\nGoals:\n[1] Clerk: go.\nReports:\n[1] Clerk: Sent.\n"
+        "[1] Solver: Waiting.");
+  CHECK(world.prompt("Manager", 1) ==
+        "Role: Manager. Decide.\nGoals:\n[1] Clerk: go.\n[2] Solver: compute.\nReports:\n"
+        "[2] Clerk: Nothing to add.\n[2] Solver: Total 98.");
+  CHECK(world.model.requests()[0].messages[0].content == "Price it.\nTask: T");
+}
+
+TEST_CASE("rounds: the journal tells the whole round, each line before its effect") {
+  World world(kDesk);
+  nominal(world.model);
+  world.run();
+  const auto topology = world.events("topology");
+  REQUIRE(topology.size() == 2);
+  const Json& first = topology[0].data;
+  CHECK(first["scores"] == Json::parse("[[null,null],[1.0,null]]"));
+  CHECK(first["edges"] == Json::parse(R"([{"from":"Clerk","to":"Solver","score":1.0}])"));
+  CHECK(first["tau"] == 0.5);
+  CHECK(first["k_in"] == 1);
+  CHECK(first["order"] == Json::parse(R"(["Clerk","Solver"])"));
+  CHECK(first["isolated"] == Json::parse(R"(["Clerk"])"));
+  CHECK(topology[1].data["edges"].empty());
+  const auto delivered = world.events("message.delivered");
+  REQUIRE(delivered.size() == 1);
+  CHECK(delivered[0].data["from"] == "Clerk");
+  CHECK(delivered[0].data["to"] == "Solver");
+  CHECK(delivered[0].data["round"] == 1);
+  CHECK(delivered[0].seq > topology[0].seq);
+  CHECK(world.events("round.start")[1].data["goal"] == "Solver: compute.");
+  CHECK(world.events("model.call").size() == 6);
+  CHECK(world.events("model.reply").size() == 6);
+  CHECK(world.events("agent.message").size() == 4);
+  CHECK(world.events("manager.decision")[1].data["is_complete"] == true);
+  const Json end = world.events().back().data;
+  CHECK(end["outcome"] == "complete");
+  CHECK(end["answer"] == "98");
+  CHECK(end["usage"]["model_calls"] == 6);
+}
+
+TEST_CASE("rounds: exhausted rounds are a distinct outcome; the best answer is no success") {
+  World world(kDesk);
+  for (int round = 0; round < 3; ++round) {
+    world.model.say(worker("Waiting."), "Clerk");
+    world.model.say(solver("Guess.", round == 0 ? "41" : ""), "Solver");
+    world.model.say(manager("No.", false, "again"), "Manager");
+  }
+  const run::RunResult result = world.run();
+  CHECK(!result.ok);
+  CHECK(result.outcome == "rounds_exhausted");
+  CHECK(result.kind == ErrorKind::failed);
+  CHECK(result.answer.is_null());
+  CHECK(result.best == "41");
+  CHECK(result.rounds == 3);  // V9: never more than the limit
+}
+
+TEST_CASE("rounds: completion without an answer is not a success") {
+  World world(kDesk);
+  world.model.say(worker("x"), "Clerk").say(solver("y", ""), "Solver");
+  world.model.say(manager("Done.", true, "", ""), "Manager");
+  const run::RunResult result = world.run();
+  CHECK(!result.ok);
+  CHECK(result.outcome == "no_answer");
+}
+
+TEST_CASE("rounds: an agent that fails contributes nothing and the round is degraded") {
+  World world(kDesk);
+  world.model.fail(failed("out of luck"), "Clerk").say(solver("I have it.", "7"), "Solver");
+  world.model.say(manager("Done.", true, "", "Solver"), "Manager");
+  const run::RunResult result = world.run();
+  CHECK(result.ok);
+  CHECK(result.degraded);
+  CHECK(result.answer == "7");
+  CHECK(world.prompt("Manager", 0).find("Clerk:") == world.prompt("Manager", 0).find("Clerk: go."));
+  CHECK(world.events("agent.failed").size() == 1);
+  const auto messages = world.events("agent.message");
+  CHECK(messages[0].data["failure"] == "failed: out of luck");
+  CHECK(messages[0].data["public"] == "");
+}
+
+TEST_CASE("rounds: on_failure fail and a round without a survivor end the run") {
+  World strict(kDesk + "    on_failure: fail\n");
+  strict.model.fail(failed("out of luck"), "Clerk").say(solver("I have it.", "7"), "Solver");
+  const run::RunResult one = strict.run();
+  CHECK(one.outcome == "failed");
+  CHECK(one.error.find("Clerk: failed: out of luck") != std::string::npos);
+
+  World world(kDesk);
+  world.model.fail(failed("a"), "Clerk").fail(failed("b"), "Solver");
+  const run::RunResult all = world.run();
+  CHECK(!all.ok);
+  CHECK(all.error.find("every agent failed in round 1") != std::string::npos);
+  CHECK(world.events("topology").empty());
+}
+
+TEST_CASE("rounds: a manager that fails ends the run with the reason") {
+  World world(kDesk);
+  world.model.say(worker("x"), "Clerk").say(solver("y", ""), "Solver");
+  world.model.fail(failed("no manager today"), "Manager");
+  const run::RunResult result = world.run();
+  CHECK(result.outcome == "failed");
+  CHECK(result.error.find("no manager today") != std::string::npos);
+}
+
+TEST_CASE("rounds: an agent that hangs is cut at its deadline, the others are not") {
+  World hanging(R"(
+inputs: {task: {required: true}}
+agents:
+  Clerk: {timeout: 30ms}
+  Solver: {}
+topologies:
+  desk: {members: [Clerk, Solver], manager: {}, answer: [Solver]}
+)");
+  hanging.model.then({.label = "Clerk", .delay = std::chrono::hours(1)});
+  hanging.model.say(solver("Here.", "5"), "Solver");
+  hanging.model.say(manager("Done.", true, "", "Solver"), "Manager");
+  const run::RunResult result = hanging.run();
+  CAPTURE(hanging.story());
+  CHECK(result.ok);
+  CHECK(result.degraded);
+  CHECK(result.wall < std::chrono::seconds(30));
+  CHECK(hanging.events("agent.message")[0].data["failure"] ==
+        "cut off before it said anything: deadline");
+}
+
+TEST_CASE("rounds: the first goal may be the task or the manager's") {
+  World task(R"(
+inputs: {task: {required: true}}
+agents: {A: {}}
+topologies: {t: {members: [A], manager: {}, rounds: {max: 1}}}
+)");
+  task.model.say(worker("done"), "A").say(manager("ok", true, "", "A"), "Manager");
+  CHECK(task.run().answer == "done");
+  CHECK(task.prompt("A", 0).ends_with("Goal: T"));
+
+  World asked(R"(
+inputs: {task: {required: true}}
+agents: {A: {}}
+topologies: {t: {members: [A], manager: {}, rounds: {max: 1}, first_goal: manager}}
+)");
+  asked.model.say(manager("begin", false, "look first"), "Manager");
+  asked.model.say(worker("done"), "A").say(manager("ok", true, "", "A"), "Manager");
+  CHECK(asked.run().ok);
+  CHECK(asked.prompt("A", 0).ends_with("Goal: look first"));
+}
+
+TEST_CASE("rounds: without a manager all rounds are run and the last word is the answer") {
+  World world(R"(
+inputs: {task: {required: true}}
+agents: {A: {}, B: {}}
+topologies: {t: {kind: chain, members: [A, B], rounds: {max: 2}}}
+)");
+  world.model.say(worker("a1", "for B"), "A").say(worker("b1"), "B");
+  world.model.say(worker("a2"), "A").say(worker("b2"), "B");
+  const run::RunResult result = world.run();
+  CHECK(result.outcome == "completed");
+  CHECK(result.answer == "b2");
+  CHECK(world.prompt("B", 1).find("[1] A: for B\n") != std::string::npos);
+}
+
+TEST_CASE("rounds: in a debate the public message travels") {
+  World world(R"(
+inputs: {task: {required: true}}
+agents: {A: {}, B: {}}
+topologies: {t: {kind: debate, members: [A, B], rounds: {max: 2}}}
+)");
+  for (int round = 0; round < 2; ++round)
+    world.model.say(worker("I say yes", "secret"), "A").say(worker("I say no", "secret"), "B");
+  world.run();
+  CHECK(world.prompt("B", 1).find("[1] A: I say yes\n") != std::string::npos);
+  CHECK(world.prompt("B", 1).find("secret") == std::string::npos);
+}
+
+TEST_CASE("rounds: memory that is full drops routed lines and says so") {
+  World world(R"(
+inputs: {task: {required: true}}
+agents: {A: {}, B: {memory_chars_max: 256}}
+topologies: {t: {kind: chain, members: [A, B], rounds: {max: 3}}}
+)");
+  for (int round = 0; round < 3; ++round)
+    world.model.say(worker("a", std::string(200, 'x')), "A").say(worker("b"), "B");
+  world.run();
+  const auto drops = world.events("memory.drop");
+  REQUIRE(!drops.empty());
+  CHECK(drops[0].data["agent"] == "B");
+  CHECK(drops[0].data["author"] == "A");
+  CHECK(drops[0].data["from_round"] == 1);
+}
+
+TEST_CASE("rounds: closed sets of descriptors, goals and statuses become the schema") {
+  World world(R"(
+inputs: {task: {required: true}}
+agents: {A: {}}
+topologies:
+  t:
+    members: [A]
+    manager: {goals: [g1, g2], statuses: [s1]}
+    descriptors: {query: [q1], key: [k1, k2]}
+    answer: [A]
+    rounds: {max: 1}
+)");
+  world.model.say(solver("x", "y"), "A").say(manager("s1", true, "", "A"), "Manager");
+  world.run();
+  const Json agent = *world.model.requests()[0].output_schema;
+  CHECK(agent["properties"]["query"]["enum"] == Json::parse(R"(["q1",""])"));
+  CHECK(agent["properties"].contains("answer"));
+  const Json boss = *world.model.requests()[1].output_schema;
+  CHECK(boss["properties"]["next_goal"]["enum"] == Json::parse(R"(["g1","g2",""])"));
+  CHECK(boss["properties"]["status"]["enum"] == Json::parse(R"(["s1"])"));
+  CHECK(boss["properties"]["answer_from"]["enum"] == Json::parse(R"(["A",""])"));
+}
