@@ -60,6 +60,15 @@ bool same(const Json& a, const Json& b) {
   return sorted(a) == sorted(b);
 }
 
+// Servers repeat their text as {"anything": text}, too, or the value of the only member as text.
+bool repeats(const std::string& text, const Json& structured) {
+  const bool wrapped = structured.is_object() && structured.size() == 1;
+  if (wrapped && structured.front().is_string() && structured.front() == text) return true;
+  const auto parsed = parse_json(text);
+  if (!parsed) return false;
+  return same(*parsed, structured) || (wrapped && same(*parsed, structured.front()));
+}
+
 std::string sanitized(std::string_view text) {
   std::string out;
   for (const char c : text) {
@@ -95,8 +104,7 @@ tools::ToolResult tool_result(const Json& result) {
   if (const auto content = result.find("content"); content != result.end() && content->is_array())
     for (const Json& block : *content) {
       const std::string text = block_text(block);
-      if (!repeated && text_member(block, "type") == "text")
-        if (const auto parsed = parse_json(text)) repeated = same(*parsed, *structured);
+      if (!repeated && text_member(block, "type") == "text") repeated = repeats(text, *structured);
       out.text += (any ? "\n" : "") + text;
       any = true;
     }

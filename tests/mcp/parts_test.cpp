@@ -81,6 +81,13 @@ TEST_CASE("tool result: text is joined, media become notes, structure is sent on
                     "structuredContent":{"a":1,"b":2}})") == R"({"b": 2, "a": 1})");
   CHECK(text_of(R"({"content":[{"type":"text","text":"sum is 3"}],
                     "structuredContent":{"sum":3}})") == "sum is 3\n{\"sum\":3}");
+  CHECK(text_of(R"({"content":[{"type":"text","text":"x\n"}],
+                    "structuredContent":{"content":"x\n"}})") == "x\n");
+  CHECK(text_of(R"({"content":[{"type":"text","text":"[1]"}],
+                    "structuredContent":{"list":[1]}})") == "[1]");
+  CHECK(text_of(R"({"content":[{"type":"text","text":"[1]"}],
+                    "structuredContent":{"list":[1],"more":2}})") ==
+        "[1]\n{\"list\":[1],\"more\":2}");
   CHECK(text_of(R"({"structuredContent":{"sum":3}})") == "{\"sum\":3}");
   CHECK(text_of(R"({"content":[{"type":"image","mimeType":"image/png","data":"QUJDRA=="}]})") ==
         "[image, image/png, 4 bytes, not shown]");
