@@ -40,10 +40,6 @@ Connection::Connection(ServerConfig config, Executor executor, Log& log)
     : config_(std::move(config)),
       executor_(std::move(executor)),
       log_(log),
-      in_(executor_),
-      out_(executor_),
-      err_(executor_),
-      exit_(executor_),
       outgoing_(kOutgoingMax),
       exited_(0),
       heard_(0),
@@ -62,10 +58,16 @@ void Connection::open() {
   if (!spawned)
     throw ErrorException(about(config_.name, spawned.error().kind, spawned.error().message));
   process_.emplace(std::move(*spawned));
-  in_.assign(process_->release_stdin());
-  out_.assign(process_->release_stdout());
-  err_.assign(process_->release_stderr());
-  exit_.assign(process_->release_exit());
+  streams_.emplace(executor_);
+  try {
+    streams_->in.assign(process_->release_stdin());
+    streams_->out.assign(process_->release_stdout());
+    streams_->err.assign(process_->release_stderr());
+    streams_->exit.assign(process_->release_exit());
+  } catch (const boost::system::system_error& e) {  // the reactor took no more descriptors
+    process_.reset();
+    throw ErrorException(about(config_.name, ErrorKind::environment, e.code().message()));
+  }
   log_.info("mcp.server.start", {{"server", config_.name}, {"pid", process_->pid()}});
   // The loops' parent is close(), which waits for ended_.
   net::co_spawn(executor_, run(), [self = shared_from_this()](const std::exception_ptr& failure) {
@@ -92,12 +94,12 @@ Async<> Connection::write_loop() {
   while (true) {
     const std::optional<std::string> line = co_await outgoing_.receive();
     if (!line || code) break;
-    co_await net::async_write(in_, net::buffer(*line),
+    co_await net::async_write(streams_->in, net::buffer(*line),
                               net::redirect_error(net::use_awaitable, code));
     if (code) outgoing_.close();
   }
   boost::system::error_code ignored;
-  in_.close(ignored);
+  streams_->in.close(ignored);
 }
 
 Async<> Connection::read_loop() {
@@ -106,7 +108,7 @@ Async<> Connection::read_loop() {
   size_t dropped = 0;
   while (true) {
     boost::system::error_code code;
-    const size_t got = co_await out_.async_read_some(
+    const size_t got = co_await streams_->out.async_read_some(
         net::buffer(buffer), net::redirect_error(net::use_awaitable, code));
     if (code) break;
     lines.feed(std::string_view(buffer).substr(0, got),
@@ -130,7 +132,7 @@ Async<> Connection::drain_stderr() {
   std::string buffer(4096, '\0');
   while (true) {
     boost::system::error_code code;
-    const size_t got = co_await err_.async_read_some(
+    const size_t got = co_await streams_->err.async_read_some(
         net::buffer(buffer), net::redirect_error(net::use_awaitable, code));
     if (code) break;
     stderr_.append(buffer, 0, got);
@@ -140,7 +142,7 @@ Async<> Connection::drain_stderr() {
 
 Async<> Connection::watch_exit() {
   boost::system::error_code code;
-  co_await exit_.async_wait(net::posix::stream_descriptor::wait_read,
+  co_await streams_->exit.async_wait(net::posix::stream_descriptor::wait_read,
                             net::redirect_error(net::use_awaitable, code));
   if (code) co_return;
   exited_.close();
@@ -337,8 +339,10 @@ Async<> Connection::close_now() {
   }
   co_await closed_within(ended_, kLastWords);
   boost::system::error_code ignored;
-  for (auto* descriptor : {&in_, &out_, &err_, &exit_}) descriptor->close(ignored);
+  for (auto* stream : {&streams_->in, &streams_->out, &streams_->err, &streams_->exit})
+    stream->close(ignored);
   co_await ended_.receive();
+  streams_.reset();
   if (process_->has_exited()) process_->reap();
   process_.reset();
 }

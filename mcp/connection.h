@@ -48,6 +48,11 @@ class Connection : public std::enable_shared_from_this<Connection> {
     Json result;
     std::optional<Error> error;
   };
+  struct Streams {
+    explicit Streams(const Executor& executor)
+        : in(executor), out(executor), err(executor), exit(executor) {}
+    boost::asio::posix::stream_descriptor in, out, err, exit;
+  };
   // Shared between the table and the waiting request.
   using Pending = std::shared_ptr<Channel<Outcome>>;
 
@@ -74,7 +79,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   const Executor executor_;
   Log& log_;
   std::optional<Process> process_;
-  boost::asio::posix::stream_descriptor in_, out_, err_, exit_;
+  std::optional<Streams> streams_;  // from open() to close(): a tool may outlive the I/O context
   Channel<std::string> outgoing_;
   Channel<bool> exited_;   // closed when the process has ended
   Channel<bool> heard_;    // closed when the last line was read
