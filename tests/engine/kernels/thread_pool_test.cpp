@@ -1,5 +1,5 @@
-// Every task runs exactly once and is finished when run() returns, also when rounds follow each other
-// faster than workers wake up.
+// Every task runs exactly once and is finished when run() returns, also when rounds follow each
+// other faster than workers wake up.
 #include "engine/kernels/cpu/thread_pool.h"
 
 #include <doctest/doctest.h>

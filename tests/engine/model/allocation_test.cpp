@@ -1,7 +1,7 @@
 // forward() promises not to allocate after the first call of a size: every operator new of this
-// program is counted here. (Scratch uses aligned_alloc and grows under the same rule; it is reserved
-// from sizes that the counted vectors grow with.) Sanitizers bring their own operator new, so this
-// test is not part of their builds.
+// program is counted here. (Scratch uses aligned_alloc and grows under the same rule; it is
+// reserved from sizes that the counted vectors grow with.) Sanitizers bring their own operator new,
+// so this test is not part of their builds.
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 #include <doctest/doctest.h>
 
