@@ -52,6 +52,9 @@ struct TurnSpec {
   TokenId tool_call_end = -1;    // </tool_call>
   // Reasoning text up to and including this token is free (thinking models); -1 = none.
   TokenId think_end = -1;
+  // With think_end: the prompt has not opened the reasoning; it is optional and begins with this
+  // token. -1 = the output begins inside it.
+  TokenId think_begin = -1;
 };
 
 class Grammar;

@@ -26,7 +26,13 @@ class TurnCompiler {
     SWARM_TRY(Piece body, answer(nfa));
     if (spec_.think_end >= 0) {
       const Piece gap = nfa.any_of({nfa.empty(), nfa.literal("\n"), nfa.literal("\n\n")});
-      body = nfa.sequence({free_text(nfa), nfa.special(spec_.think_end), gap, body});
+      const Piece thoughts =
+          nfa.sequence({free_text(nfa), nfa.special(spec_.think_end), gap});
+      body = spec_.think_begin < 0
+                 ? nfa.sequence({thoughts, body})
+                 : nfa.sequence({nfa.optional(nfa.sequence(
+                                     {nfa.special(spec_.think_begin), thoughts})),
+                                 body});
     }
     SWARM_TRY(Dfa dfa, nfa.determinize(body));
     SWARM_TRY_VOID(builder_.define(root, std::move(dfa)));
@@ -37,6 +43,7 @@ class TurnCompiler {
   Result<void> check_tokens() const {
     for (const auto& [name, id] : {std::pair{"tool_call_begin", spec_.tool_call_begin},
                                    std::pair{"tool_call_end", spec_.tool_call_end},
+                                   std::pair{"think_begin", spec_.think_begin},
                                    std::pair{"think_end", spec_.think_end}}) {
       const bool inside = id >= 0 && static_cast<size_t>(id) < trie_.token_count();
       if (id == -1 || (inside && trie_.vocabulary.special[static_cast<size_t>(id)])) continue;
@@ -184,7 +191,8 @@ std::string turn_key(const TurnSpec& spec) {
   key.push_back(spec.output_schema ? Json::array({*spec.output_schema}) : Json());
   for (const ToolGrammar& tool : spec.tools) key.push_back({tool.name, tool.parameters});
   key.push_back({static_cast<int>(spec.tool_choice), static_cast<int>(spec.call_format),
-                 spec.calls_max, spec.tool_call_begin, spec.tool_call_end, spec.think_end});
+                 spec.calls_max, spec.tool_call_begin, spec.tool_call_end, spec.think_begin,
+                 spec.think_end});
   key.push_back(spec.named_tool);
   return dump_json(key);
 }

@@ -142,6 +142,20 @@ TEST_CASE("turn: reasoning is free up to its end token") {
   CHECK(completion->front() == kThinkEnd);
 }
 
+TEST_CASE("turn: reasoning that the prompt has not opened is optional") {
+  Workbench bench(byte_vocabulary());
+  TurnSpec spec = two_tools(ToolChoice::required);
+  spec.think_end = kThinkEnd;
+  spec.think_begin = kUnused;
+  Matcher start = bench.matcher(spec);
+  CHECK(says(start, kAdd));
+  CHECK_FALSE(says(start, std::string("hmm|") + kAdd));
+  REQUIRE(start.accept(kUnused));
+  CHECK(says(start, std::string("\nhmm {|\n\n") + kAdd));
+  CHECK_FALSE(says(start, kAdd));
+  CHECK_FALSE(start.accept(kUnused));
+}
+
 TEST_CASE("turn: without special tokens the markers are text") {
   Workbench bench(byte_vocabulary());
   TurnSpec spec = two_tools(ToolChoice::automatic);
