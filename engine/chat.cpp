@@ -122,7 +122,9 @@ class Codec final : public ChatCodec {
       spec.tools.push_back({.name = tool.name, .parameters = tool.parameters});
     spec.tool_call_begin = tokenizer_->find_special("<tool_call>").value_or(-1);
     spec.tool_call_end = tokenizer_->find_special("</tool_call>").value_or(-1);
-    if (reasoning(rules.enable_thinking) == Reasoning::open) spec.think_end = think_end_;
+    const Reasoning start = reasoning(rules.enable_thinking);
+    if (start != Reasoning::none) spec.think_end = think_end_;
+    if (start == Reasoning::possible) spec.think_begin = think_begin_;
     return compiler_->compile(spec);
   }
 
