@@ -102,7 +102,7 @@ Result<std::vector<engine::TokenId>> tokens_of(const Options& options,
                                                const engine::ChatCodec& codec,
                                                const ChatPrompt& chat) {
   if (!options.raw && codec.has_template()) return codec.prompt(chat);
-  if (!options.raw && !options.messages.empty()) return codec.prompt(chat);   // says what is missing
+  if (!options.raw && !options.messages.empty()) return codec.prompt(chat);   // the error
   return codec.tokenize(chat.messages.back().content, false);
 }
 

@@ -9,8 +9,8 @@ class App;
 
 namespace swarm::cli {
 
-// --model --device --isa --threads --kv --kv-bytes --ctx --page-tokens --max-running --batch-tokens.
-// config outlives the app; validate() is left to Engine::open.
+// --model --device --isa --threads --kv --kv-bytes --ctx --page-tokens --max-running
+// --batch-tokens. config outlives the app; validate() is left to Engine::open.
 void add_engine_options(CLI::App& app, engine::EngineConfig& config);
 
 }  // namespace swarm::cli
