@@ -1,0 +1,194 @@
+#include "orchestrator/models/engine_model.h"
+
+#include <boost/asio/post.hpp>
+#include <utility>
+
+#include "engine/base/check.h"
+
+namespace swarm::models {
+namespace {
+
+engine::ChatPrompt to_chat(const agents::ModelRequest& request) {
+  engine::ChatPrompt chat;
+  for (const agents::Message& message : request.messages) {
+    engine::ChatMessage out{.role = std::string(to_string(message.role)),
+                            .content = message.content,
+                            .reasoning = message.reasoning,
+                            .tool_calls = {}};
+    for (const agents::ToolCall& call : message.tool_calls)
+      out.tool_calls.push_back({call.name, call.arguments});
+    chat.messages.push_back(std::move(out));
+  }
+  for (const tools::ToolSpec& tool : request.tools)
+    chat.tools.push_back({tool.name, tool.description, tool.parameters});
+  chat.enable_thinking = request.thinking;
+  return chat;
+}
+
+engine::SamplingParams to_params(const agents::Sampling& sampling) {
+  engine::SamplingParams out;
+  if (sampling.temperature) out.temperature = *sampling.temperature;
+  if (sampling.top_k) out.top_k = *sampling.top_k;
+  if (sampling.top_p) out.top_p = *sampling.top_p;
+  if (sampling.min_p) out.min_p = *sampling.min_p;
+  if (sampling.presence_penalty) out.presence_penalty = *sampling.presence_penalty;
+  if (sampling.frequency_penalty) out.frequency_penalty = *sampling.frequency_penalty;
+  if (sampling.repeat_penalty) out.repeat_penalty = *sampling.repeat_penalty;
+  if (sampling.seed) out.seed = *sampling.seed;
+  return out;
+}
+
+engine::grammar::ToolChoice to_choice(agents::ToolChoice choice) {
+  switch (choice) {
+    case agents::ToolChoice::none: return engine::grammar::ToolChoice::none;
+    case agents::ToolChoice::automatic: return engine::grammar::ToolChoice::automatic;
+    case agents::ToolChoice::required: return engine::grammar::ToolChoice::required;
+  }
+  return engine::grammar::ToolChoice::automatic;
+}
+
+agents::Usage to_usage(const engine::Report& report) {
+  agents::Usage usage;
+  usage.prompt_tokens = report.prompt_tokens;
+  usage.cached_tokens = report.cached_tokens;
+  usage.computed_tokens = report.computed_tokens;
+  usage.output_tokens = report.output_tokens;
+  usage.forced_tokens = report.forced_tokens;
+  usage.queue = report.queue;
+  usage.prefill = report.prefill;
+  usage.decode = report.decode;
+  usage.batch_mean = report.batch_mean;
+  return usage;
+}
+
+// "call_1", "call_2" ... counted over the conversation.
+size_t calls_so_far(const agents::ModelRequest& request) {
+  size_t count = 0;
+  for (const agents::Message& message : request.messages) count += message.tool_calls.size();
+  return count;
+}
+
+agents::ModelReply to_reply(engine::ChatReply chat, const Progress& last,
+                            const agents::ModelRequest& request) {
+  agents::ModelReply reply;
+  reply.content = std::move(chat.content);
+  reply.reasoning = std::move(chat.reasoning);
+  reply.malformed_calls = std::move(chat.malformed_calls);
+  size_t number = calls_so_far(request);
+  for (engine::ChatToolCall& call : chat.tool_calls)
+    reply.tool_calls.push_back(
+        {"call_" + std::to_string(++number), std::move(call.name), std::move(call.arguments)});
+  reply.usage = to_usage(last.report);
+  switch (last.finish) {
+    case engine::Finish::length: reply.finish = agents::FinishReason::length; break;
+    case engine::Finish::deadline: reply.finish = agents::FinishReason::deadline; break;
+    default:
+      reply.finish = reply.tool_calls.empty() ? agents::FinishReason::stop
+                                              : agents::FinishReason::tool_calls;
+  }
+  return reply;
+}
+
+// Cancels the request unless its end was seen: an exception or a cancellation unwinds through here.
+class Pending {
+ public:
+  Pending(EngineThread& thread, uint64_t ticket, std::shared_ptr<ProgressChannel> channel)
+      : thread_(thread), ticket_(ticket), channel_(std::move(channel)) {}
+  ~Pending() {
+    channel_->close();
+    if (!ended_) thread_.cancel(ticket_);
+  }
+  Pending(const Pending&) = delete;
+  Pending& operator=(const Pending&) = delete;
+  void end() { ended_ = true; }
+
+ private:
+  EngineThread& thread_;
+  uint64_t ticket_;
+  std::shared_ptr<ProgressChannel> channel_;
+  bool ended_ = false;
+};
+
+}  // namespace
+
+// Jobs of the current turn of the strand.
+struct EngineModel::Batch {
+  std::vector<EngineThread::Job> jobs;
+  bool flush_posted = false;
+};
+
+EngineModel::EngineModel(std::string name, EngineThread& thread, Executor executor)
+    : name_(std::move(name)), thread_(thread), executor_(std::move(executor)),
+      batch_(std::make_shared<Batch>()) {}
+
+EngineModel::~EngineModel() = default;
+
+Result<engine::Request> EngineModel::to_engine(const agents::ModelRequest& request) const {
+  const engine::ChatCodec& codec = thread_.codec();
+  const engine::ChatPrompt chat = to_chat(request);
+  engine::Request out;
+  SWARM_TRY(out.prompt, codec.prompt(chat));
+  SWARM_TRY(out.grammar, codec.compile({.output_schema = request.output_schema,
+                                        .tools = chat.tools,
+                                        .tool_choice = to_choice(request.tool_choice),
+                                        .enable_thinking = request.thinking}));
+  out.sampling = to_params(request.sampling);
+  SWARM_TRY_VOID(out.sampling.validate());
+  out.stop_tokens.assign(codec.stop_tokens().begin(), codec.stop_tokens().end());
+  out.max_tokens = request.max_tokens;
+  out.priority = request.hints.priority;
+  out.deadline = request.deadline;
+  out.hints.keep_for = request.hints.keep_for;
+  out.hints.drop = request.hints.drop;
+  return out;
+}
+
+void EngineModel::enqueue(EngineThread::Job job) {
+  batch_->jobs.push_back(std::move(job));
+  if (batch_->flush_posted) return;
+  batch_->flush_posted = true;
+  // Posted twice: siblings that are already queued on the strand may need one more turn to arrive.
+  const auto flush = [batch = batch_, &thread = thread_] {
+    batch->flush_posted = false;
+    std::vector<EngineThread::Job> jobs = std::exchange(batch->jobs, {});
+    // Cancelled before it left.
+    std::erase_if(jobs, [](const EngineThread::Job& one) { return !one.channel->is_open(); });
+    thread.submit(std::move(jobs));
+  };
+  boost::asio::post(executor_, [executor = executor_, flush] {
+    boost::asio::post(executor, flush);
+  });
+}
+
+Async<agents::ModelReply> EngineModel::generate(agents::ModelRequest request) {
+  Result<engine::Request> prepared = to_engine(request);
+  if (!prepared) throw ErrorException(prepared.error());
+  const uint64_t ticket = thread_.next_ticket();
+  // One progress per step and at most one step per token, plus the end.
+  const auto channel = std::make_shared<ProgressChannel>(
+      static_cast<size_t>(request.max_tokens) + 2);
+  Pending pending(thread_, ticket, channel);
+  enqueue({ticket, std::move(*prepared), channel});
+  const std::unique_ptr<engine::ChatReader> reader = thread_.codec().reader(to_chat(request).tools);
+  while (true) {
+    std::optional<Progress> progress = co_await channel->receive();
+    SWARM_CHECK(progress.has_value());
+    if (progress->refused) {
+      pending.end();
+      throw ErrorException(*progress->refused);
+    }
+    for (engine::TokenId token : progress->tokens) {
+      const engine::ChatDelta delta = reader->feed(token);
+      if (request.on_text && !delta.content.empty()) request.on_text(delta.content);
+    }
+    if (progress->finish == engine::Finish::none) continue;
+    pending.end();
+    if (progress->finish == engine::Finish::failed)
+      throw ErrorException(failed("model " + name_ + ": " + progress->error));
+    if (progress->finish == engine::Finish::cancelled)
+      throw ErrorException(Error{ErrorKind::cancelled, "the engine is shutting down"});
+    co_return to_reply(reader->finish(), *progress, request);
+  }
+}
+
+}  // namespace swarm::models

@@ -1,0 +1,37 @@
+// orchestrator/models/engine_model.h — agents::Model on the engine of this process.
+// Used on one strand. Requests made in one turn of the strand reach the engine as one batch,
+// so that a round of agents is prefilled together and their shared prefix is computed once.
+// Cancelling generate() frees the KV within one engine step.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "agents/model.h"
+#include "orchestrator/models/engine_thread.h"
+
+namespace swarm::models {
+
+class EngineModel final : public agents::Model {
+ public:
+  // thread outlives the model and all its calls; executor: the strand.
+  EngineModel(std::string name, EngineThread& thread, Executor executor);
+  ~EngineModel() override;
+
+  Async<agents::ModelReply> generate(agents::ModelRequest request) override;
+  std::string_view name() const override { return name_; }
+
+ private:
+  struct Batch;
+  Result<engine::Request> to_engine(const agents::ModelRequest& request) const;
+  void enqueue(EngineThread::Job job);
+
+  std::string name_;
+  EngineThread& thread_;
+  Executor executor_;
+  // Shared with the posted flush, which may run after this object.
+  std::shared_ptr<Batch> batch_;
+};
+
+}  // namespace swarm::models

@@ -1,0 +1,93 @@
+// orchestrator/models/engine_thread.h — The one thread that owns an Engine and its step loop.
+// Commands enter through one queue, in whole batches; outputs leave through one bounded channel
+// per request, on the executor of its receiver. All public members are thread-safe.
+// The thread sleeps while the engine is idle. Destruction cancels everything and joins.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "engine/base/async/channel.h"
+#include "engine/base/clock.h"
+#include "engine/base/error.h"
+#include "engine/chat.h"
+#include "engine/engine.h"
+
+namespace swarm::models {
+
+// What one step brought for one request.
+struct Progress {
+  std::vector<engine::TokenId> tokens;
+  engine::Finish finish = engine::Finish::none;  // != none in the last one
+  engine::Report report = {};
+  std::string error = {};
+  std::optional<Error> refused = std::nullopt;   // submit() said no; the last one
+};
+
+using ProgressChannel = Channel<Progress>;
+
+class EngineThread {
+ public:
+  // Opens the engine (on the calling thread: errors come back here) and starts the thread.
+  // clock outlives it.
+  static Result<std::unique_ptr<EngineThread>> start(const engine::EngineConfig& config,
+                                                     const Clock& clock);
+  ~EngineThread();
+  EngineThread(const EngineThread&) = delete;
+  EngineThread& operator=(const EngineThread&) = delete;
+
+  struct Job {
+    uint64_t ticket = 0;                         // from next_ticket()
+    engine::Request request;
+    // Shared by the receiver and this thread; room for every progress of the request.
+    std::shared_ptr<ProgressChannel> channel;
+  };
+
+  uint64_t next_ticket() { return ++ticket_; }
+  // All jobs reach the engine between the same two steps.
+  void submit(std::vector<Job> jobs);
+  void cancel(uint64_t ticket);                  // idempotent, also for unknown tickets
+
+  const engine::ModelInfo& info() const { return info_; }
+  const engine::ChatCodec& codec() const { return *codec_; }
+  engine::EngineStats stats() const;             // of the last step
+
+ private:
+  EngineThread(std::unique_ptr<engine::Engine> engine,
+               std::shared_ptr<const engine::ChatCodec> codec);
+  void run();
+  void admit(std::vector<Job> jobs);
+  void cancel_now(uint64_t ticket);
+  void step();
+  static void deliver(ProgressChannel& channel, Progress progress);
+
+  std::unique_ptr<engine::Engine> engine_;       // engine thread only
+  std::shared_ptr<const engine::ChatCodec> codec_;  // shared with the engine
+  engine::ModelInfo info_;
+  std::atomic<uint64_t> ticket_{0};
+
+  struct Live {
+    uint64_t ticket = 0;
+    std::shared_ptr<ProgressChannel> channel;
+  };
+  std::map<uint64_t, Live> live_;                // by request id; engine thread only
+  std::map<uint64_t, uint64_t> ids_;             // ticket -> request id; engine thread only
+
+  mutable std::mutex mutex_;                     // guards the members below
+  std::condition_variable wake_;
+  std::vector<Job> jobs_;
+  std::vector<uint64_t> cancels_;
+  bool stopping_ = false;
+  engine::EngineStats stats_;
+
+  std::thread thread_;                           // last: ends before what it uses
+};
+
+}  // namespace swarm::models

@@ -1,0 +1,118 @@
+#include "orchestrator/models/models.h"
+
+#include <fstream>
+#include <iterator>
+#include <set>
+#include <utility>
+
+#include "engine/base/json.h"
+#include "engine/base/units.h"
+
+namespace swarm::models {
+namespace {
+
+Error bad_reply(const std::string& file, size_t index, const std::string& what) {
+  return Error{ErrorKind::invalid_input, "replies[" + std::to_string(index) + "]: " + what,
+               {.file = file}};
+}
+
+Result<agents::ScriptedModel::Step> parse_step(const Json& json, const std::string& file,
+                                               size_t index) {
+  static const std::vector<std::string> kKeys{"label", "pattern", "content", "tool_calls",
+                                              "delay", "error"};
+  if (!json.is_object()) return bad_reply(file, index, "expected an object");
+  agents::ScriptedModel::Step step;
+  for (const auto& [key, value] : json.items()) {
+    const bool text = value.is_string();
+    if (key == "label" && text) {
+      step.label = value.get<std::string>();
+    } else if (key == "pattern" && text) {
+      step.pattern = value.get<std::string>();
+    } else if (key == "content") {
+      step.reply.content = text ? value.get<std::string>() : dump_json(value);
+    } else if (key == "error" && text) {
+      step.thrown = failed(value.get<std::string>());
+    } else if (key == "delay" && text) {
+      SWARM_TRY(step.delay, parse_duration(value.get<std::string>()));
+    } else if (key == "tool_calls" && value.is_array()) {
+      for (const Json& call : value) {
+        if (!call.is_object() || !call.contains("name") || !call["name"].is_string())
+          return bad_reply(file, index, "expected tool_calls of {\"name\", \"arguments\"}");
+        step.reply.tool_calls.push_back(
+            {"", call["name"].get<std::string>(), call.value("arguments", Json::object())});
+      }
+      step.reply.finish = agents::FinishReason::tool_calls;
+    } else {
+      const std::string near = did_you_mean(key, kKeys);
+      return bad_reply(file, index, "unknown key or wrong type: \"" + key + "\"" +
+                                        (near.empty() ? "" : "; did you mean \"" + near + "\"?"));
+    }
+  }
+  return step;
+}
+
+Result<std::unique_ptr<agents::ScriptedModel>> open_script(const std::string& path,
+                                                           const Clock& clock) {
+  std::ifstream in(path, std::ios::binary);
+  if (!in) return environment_error("cannot read script \"" + path + "\"");
+  const std::string text{std::istreambuf_iterator<char>(in), {}};
+  SWARM_TRY(std::vector<agents::ScriptedModel::Step> steps, parse_script(text, path));
+  auto model = std::make_unique<agents::ScriptedModel>(clock);
+  for (agents::ScriptedModel::Step& step : steps) model->then(std::move(step));
+  return model;
+}
+
+}  // namespace
+
+Result<std::vector<agents::ScriptedModel::Step>> parse_script(const std::string& text,
+                                                              const std::string& file) {
+  SWARM_TRY(const Json json, parse_json(text, file));
+  if (!json.is_object() || json.size() != 1 || !json.contains("replies") ||
+      !json["replies"].is_array())
+    return Error{ErrorKind::invalid_input, "expected {\"replies\": [..]}", {.file = file}};
+  std::vector<agents::ScriptedModel::Step> steps;
+  for (const Json& reply : json["replies"]) {
+    SWARM_TRY(agents::ScriptedModel::Step step, parse_step(reply, file, steps.size()));
+    steps.push_back(std::move(step));
+  }
+  return steps;
+}
+
+Result<std::unique_ptr<run::ModelSet>> open_models(const config::Config& config, Executor executor,
+                                                   const Clock& clock, Log& log) {
+  auto models = std::make_unique<Models>(log);
+  for (const config::ModelEntry& entry : config.models)
+    SWARM_TRY_VOID(models->add(entry, executor, clock));
+  return models;
+}
+
+Result<void> Models::add(const config::ModelEntry& entry, Executor executor, const Clock& clock) {
+  if (entry.provider == config::Provider::scripted) {
+    SWARM_TRY(scripts_[entry.name], open_script(entry.script, clock));
+    return {};
+  }
+  auto thread = EngineThread::start(entry.engine, clock);
+  if (!thread) {
+    Error error = thread.error();
+    error.message = "models." + entry.name + ": " + error.message;
+    return error;
+  }
+  engines_[entry.name] = std::make_unique<EngineModel>(entry.name, **thread, std::move(executor));
+  threads_[entry.name] = std::move(*thread);
+  return {};
+}
+
+Models::~Models() {
+  for (const auto& [name, script] : scripts_)
+    for (const std::string& problem : script->problems())
+      log_.warn("model.script", {{"model", name}, {"problem", problem}});
+}
+
+std::map<std::string, agents::Model*> Models::by_name() const {
+  std::map<std::string, agents::Model*> out;
+  for (const auto& [name, model] : engines_) out[name] = model.get();
+  for (const auto& [name, model] : scripts_) out[name] = model.get();
+  return out;
+}
+
+}  // namespace swarm::models

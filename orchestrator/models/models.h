@@ -1,0 +1,46 @@
+// orchestrator/models/models.h — The declared models of a swarm: engines with their threads, and
+// scripts. Owned by one run and used on its strand; ends after everything that calls a model.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "agents/model.h"
+#include "agents/scripted_model.h"
+#include "engine/base/clock.h"
+#include "engine/base/log.h"
+#include "orchestrator/config/config.h"
+#include "orchestrator/models/engine_model.h"
+#include "orchestrator/models/engine_thread.h"
+#include "orchestrator/run/model_set.h"
+
+namespace swarm::models {
+
+class Models final : public run::ModelSet {
+ public:
+  explicit Models(Log& log) : log_(log) {}
+  ~Models() override;  // warns about replies of scripts that nobody asked for
+
+  Result<void> add(const config::ModelEntry& entry, Executor executor, const Clock& clock);
+  std::map<std::string, agents::Model*> by_name() const override;
+
+ private:
+  Log& log_;
+  std::map<std::string, std::unique_ptr<EngineThread>> threads_;
+  std::map<std::string, std::unique_ptr<EngineModel>> engines_;
+  std::map<std::string, std::unique_ptr<agents::ScriptedModel>> scripts_;
+};
+
+// A run::ModelFactory. Loads weights. clock and log outlive the models.
+Result<std::unique_ptr<run::ModelSet>> open_models(const config::Config& config, Executor executor,
+                                                   const Clock& clock, Log& log);
+
+// {"replies": [{"label": "Clerk", "pattern": "..", "content": "..." or an object,
+//   "tool_calls": [{"name": "..", "arguments": {..}}], "delay": "10ms", "error": "..."}]}
+// Strict keys; file: for messages.
+Result<std::vector<agents::ScriptedModel::Step>> parse_script(const std::string& text,
+                                                              const std::string& file);
+
+}  // namespace swarm::models

@@ -1,0 +1,195 @@
+// The bridge between strand and engine thread, with a real engine on random weights.
+#include <doctest/doctest.h>
+
+#include <boost/asio/this_coro.hpp>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/base/async/deadline.h"
+#include "engine/base/async/nursery.h"
+#include "engine/base/async/run.h"
+#include "orchestrator/models/engine_model.h"
+#include "orchestrator/models/models.h"
+#include "tools/tool.h"
+
+using namespace swarm;
+using namespace swarm::models;
+
+namespace {
+
+const Json kSchema = Json::parse(R"({"type": "object", "properties": {
+    "word": {"type": "string", "maxLength": 8},
+    "n": {"type": "integer", "minimum": 0, "maximum": 99}},
+    "required": ["word", "n"], "additionalProperties": false})");
+
+std::unique_ptr<EngineThread> open_thread(const Clock& clock) {
+  engine::EngineConfig config;
+  config.model = "synth:qwen3moe-tiny:F32:2";
+  config.kv_bytes_max = 4 << 20;
+  config.context_max = 1024;
+  config.threads = 1;
+  auto thread = EngineThread::start(config, clock);
+  if (!thread) FAIL(thread.error().to_text());
+  return std::move(*thread);
+}
+
+agents::ModelRequest ask(const std::string& label, uint64_t seed) {
+  agents::ModelRequest request;
+  request.label = label;
+  agents::Message system, user;
+  system.role = agents::Role::system;
+  system.content = "A protocol that everybody shares, long enough to fill some pages of the cache.";
+  user.role = agents::Role::user;
+  user.content = "You are " + label + ".";
+  request.messages = {system, user};
+  request.output_schema = kSchema;
+  request.sampling.temperature = 1.5;
+  request.sampling.seed = seed;
+  request.max_tokens = 200;
+  return request;
+}
+
+// Waits until the engine has nothing to do; bounded.
+Async<bool> becomes_idle(const EngineThread& thread) {
+  const SteadyClock clock;
+  for (int i = 0; i < 2000; ++i) {
+    const engine::EngineStats stats = thread.stats();
+    if (stats.running == 0 && stats.waiting == 0) co_return true;
+    co_await wait_until(steady_clock(), clock.now() + std::chrono::milliseconds(5));
+  }
+  co_return false;
+}
+
+}  // namespace
+
+TEST_CASE("engine model: agents of one turn are one batch and share their prefix") {
+  const SteadyClock clock;
+  boost::asio::io_context io(1);
+  const auto thread = open_thread(clock);
+  EngineModel model("m", *thread, io.get_executor());
+  std::vector<agents::ModelReply> replies(6);
+  run_root(io, with_nursery([&](Nursery& nursery) -> Async<> {
+             for (size_t i = 0; i < replies.size(); ++i)
+               nursery.start([&, i]() -> Async<> {
+                 agents::ModelRequest request = ask("A" + std::to_string(i), i);
+                 replies[i] = co_await model.generate(std::move(request));
+               });
+             co_return;
+           }));
+  int with_cache = 0;
+  double batch_max = 0;
+  for (const agents::ModelReply& reply : replies) {
+    CAPTURE(reply.content);
+    CHECK(reply.finish == agents::FinishReason::stop);
+    CHECK(tools::validate_json(kSchema, parse_json(reply.content).value()).has_value());
+    CHECK(reply.usage.prompt_tokens ==
+          reply.usage.cached_tokens + reply.usage.computed_tokens);
+    with_cache += reply.usage.cached_tokens > 0;
+    batch_max = std::max(batch_max, reply.usage.batch_mean);
+  }
+  CHECK(with_cache == 5);   // one computes the shared pages, five find them
+  CHECK(batch_max > 1.5);   // they were decoded together
+  CHECK(thread->stats().running == 0);
+}
+
+TEST_CASE("engine model: text arrives while it is generated, and adds up to the reply") {
+  const SteadyClock clock;
+  boost::asio::io_context io(1);
+  const auto thread = open_thread(clock);
+  EngineModel model("m", *thread, io.get_executor());
+  std::string streamed;
+  int pieces = 0;
+  agents::ModelRequest request = ask("A", 1);
+  request.on_text = [&](std::string_view text) {
+    streamed += text;
+    ++pieces;
+  };
+  const agents::ModelReply reply = run_root(io, model.generate(std::move(request)));
+  CHECK(streamed == reply.content);
+  CHECK(pieces > 1);
+}
+
+TEST_CASE("engine model: cancelling in the middle of a decode frees the engine") {
+  const SteadyClock clock;
+  boost::asio::io_context io(1);
+  const auto thread = open_thread(clock);
+  EngineModel model("m", *thread, io.get_executor());
+  bool idle = false;
+  const auto body = [&]() -> Async<> {
+    co_await with_nursery([&](Nursery& nursery) -> Async<> {
+      nursery.start([&]() -> Async<> {
+        agents::ModelRequest request = ask("A", 1);
+        request.output_schema.reset();
+        request.max_tokens = 900;
+        request.on_text = [&](std::string_view) { nursery.cancel(); };
+        co_await model.generate(std::move(request));
+      });
+      co_return;
+    });
+  };
+  const auto all = [&]() -> Async<> {
+    try {
+      co_await body();
+    } catch (...) {
+      CHECK(is_cancellation(std::current_exception()));
+    }
+    co_await boost::asio::this_coro::throw_if_cancelled(false);
+    idle = co_await becomes_idle(*thread);
+  };
+  run_root(io, all());
+  CHECK(idle);
+  CHECK(thread->stats().output_tokens < 900);
+}
+
+TEST_CASE("engine model: a passed deadline is a finish, an impossible prompt an error") {
+  const SteadyClock clock;
+  boost::asio::io_context io(1);
+  const auto thread = open_thread(clock);
+  EngineModel model("m", *thread, io.get_executor());
+  agents::ModelRequest late = ask("A", 1);
+  late.deadline = Deadline::after(clock, std::chrono::nanoseconds(0));
+  CHECK(run_root(io, model.generate(std::move(late))).finish == agents::FinishReason::deadline);
+  agents::ModelRequest huge = ask("A", 1);
+  huge.messages[1].content = std::string(20000, 'x');
+  CHECK_THROWS_AS(run_root(io, model.generate(std::move(huge))), ErrorException);
+  CHECK(run_root(io, model.generate(ask("B", 2))).finish == agents::FinishReason::stop);
+}
+
+TEST_CASE("engine thread: leaving with work in flight answers every request") {
+  const SteadyClock clock;
+  boost::asio::io_context io(1);
+  auto thread = open_thread(clock);
+  const auto channel = std::make_shared<ProgressChannel>(1000);
+  EngineThread::Job job;
+  job.ticket = thread->next_ticket();
+  job.request.prompt = thread->codec().tokenize("hello", false);
+  job.request.max_tokens = 900;
+  job.channel = channel;
+  std::vector<EngineThread::Job> jobs;
+  jobs.push_back(std::move(job));
+  thread->submit(std::move(jobs));
+  thread.reset();
+  int finals = 0;
+  while (const auto progress = channel->try_receive())
+    finals += progress->finish != engine::Finish::none;
+  CHECK(finals == 1);
+}
+
+TEST_CASE("script: replies are read from JSON, mistakes are named") {
+  const auto steps = parse_script(R"({"replies": [
+      {"label": "A", "content": {"x": 1}},
+      {"content": "text", "delay": "10ms", "pattern": "go"},
+      {"tool_calls": [{"name": "t", "arguments": {"a": 1}}]},
+      {"error": "boom"}]})",
+                                  "s.json")
+                         .value();
+  REQUIRE(steps.size() == 4);
+  CHECK(steps[0].reply.content == R"({"x":1})");
+  CHECK(steps[1].delay == std::chrono::milliseconds(10));
+  CHECK(steps[2].reply.tool_calls[0].arguments == Json{{"a", 1}});
+  CHECK(steps[3].thrown->message == "boom");
+  for (const char* bad : {"[]", "{}", R"({"replies": [{"lable": "A"}]})", R"({"replies": [1]})",
+                          R"({"replies": [{"tool_calls": [{}]}]})"})
+    CHECK(parse_script(bad, "s.json").has_error());
+}
