@@ -143,10 +143,12 @@ class SwarmRun {
       for (const auto& session : sessions_) nursery.start(session->start());
       co_return;
     });
-    for (const auto& session : sessions_) {
+    for (size_t i = 0; i < sessions_.size(); ++i) {
+      const std::unique_ptr<mcp::Session>& session = sessions_[i];
       Json tools = Json::array();
       for (const auto& tool : session->tools()) tools.push_back(tool->spec().name);
-      recorder_->event("mcp.start", {{"server", session->info().name},
+      recorder_->event("mcp.start", {{"server", config_.servers[i].name},
+                                     {"name", session->info().name},
                                      {"version", session->info().version},
                                      {"protocol", session->info().protocol_version},
                                      {"tools", tools}});

@@ -1,0 +1,189 @@
+// swarm run — a swarm from a file to its answer. Results on stdout, everything else on stderr.
+// Ctrl-C cancels and lets the journal and the servers end; a second one ends the process.
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <csignal>
+#include <cstdlib>
+#include <iomanip>
+
+#include "engine/base/units.h"
+#include "orchestrator/cli/commands.h"
+#include "orchestrator/cli/files.h"
+#include "orchestrator/cli/live_view.h"
+#include "orchestrator/cli/sessions.h"
+#include "orchestrator/models/models.h"
+#include "orchestrator/run/swarm.h"
+
+namespace swarm::cli {
+namespace {
+
+namespace net = boost::asio;
+
+struct Options {
+  FileOptions file;
+  std::string id;
+  uint64_t seed = 0;
+  bool dry_run = false;
+  bool json = false;
+  bool quiet = false;
+};
+
+// What would run; starts nothing.
+void print_plan(const config::Config& config, bool json, std::ostream& out) {
+  Json tasks = Json::array(), agents = Json::array(), servers = Json::array();
+  for (const config::TaskEntry& task : config.tasks)
+    tasks.push_back({{"task", task.name}, {"target", task.target}, {"after", task.after}});
+  for (const config::AgentEntry& agent : config.agents)
+    agents.push_back({{"agent", agent.config.name},
+                      {"model", agent.model},
+                      {"tools", agent.config.tools}});
+  for (const mcp::ServerConfig& server : config.servers)
+    servers.push_back({{"server", server.name}, {"command", server.command}});
+  if (json) {
+    out << dump_json({{"name", config.name}, {"inputs", config.inputs}, {"tasks", tasks},
+                      {"agents", agents}, {"mcp", servers}})
+        << "\n";
+    return;
+  }
+  out << "swarm " << config.name << "\n";
+  for (const Json& task : tasks)
+    out << "  task " << task["task"].get<std::string>() << " -> "
+        << task["target"].get<std::string>() << "  after " << dump_json(task["after"]) << "\n";
+  for (const Json& agent : agents)
+    out << "  agent " << agent["agent"].get<std::string>() << "  model "
+        << agent["model"].get<std::string>() << "  tools " << dump_json(agent["tools"]) << "\n";
+  for (const Json& server : servers)
+    out << "  server " << server["server"].get<std::string>() << "  "
+        << dump_json(server["command"]) << "\n";
+}
+
+std::string as_text(const Json& value) {
+  return value.is_string() ? value.get<std::string>() : dump_json(value);
+}
+
+void print_summary(const run::RunResult& result, std::ostream& out, std::ostream& err) {
+  const run::Totals& t = result.totals;
+  err << (result.ok ? "" : "run failed: ") << result.outcome
+      << (result.error.empty() ? "" : ": " + result.error) << "\n"
+      << "  " << result.rounds << " rounds, " << t.model_calls << " model calls, " << t.tool_calls
+      << " tool calls, " << format_duration(result.wall)
+      << (result.degraded ? ", degraded: an agent failed on the way" : "") << "\n"
+      << "  prompt tokens: " << t.prompt_tokens << " submitted, " << t.cached_tokens << " cached, "
+      << t.computed_tokens << " computed; output: " << t.output_tokens << " (" << t.forced_tokens
+      << " forced)\n"
+      << "  journal: " << result.directory << "/journal.jsonl\n";
+  if (!result.ok && !result.best.is_null())
+    err << "  best so far: " << as_text(result.best) << "\n";
+  if (result.ok && result.outputs.is_object() && !result.outputs.empty()) {
+    for (const auto& [name, value] : result.outputs.items())
+      out << name << ": " << as_text(value) << "\n";
+  } else if (result.ok) {
+    out << as_text(result.answer) << "\n";
+  }
+}
+
+int terminal_columns() {
+  winsize size{};
+  return ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 100;
+}
+
+// Where the events of the run go.
+run::Listener make_listener(const Options& options, CommandContext& context, LiveView* view) {
+  if (options.json)
+    return [&context](std::string_view, const Json&, const std::string& line) {
+      context.out << line << "\n" << std::flush;
+    };
+  if (view == nullptr) return {};
+  return [view](std::string_view type, const Json& data, const std::string&) {
+    view->event(type, data);
+  };
+}
+
+// Runs on the calling thread until the run has ended.
+run::RunResult drive(const config::Config& config, run::RunSettings settings,
+                     CommandContext& context) {
+  net::io_context io(1);
+  net::cancellation_signal cancel;
+  net::signal_set signals(io, SIGINT, SIGTERM);
+  bool asked = false;
+  std::function<void()> arm = [&] {
+    signals.async_wait([&](const boost::system::error_code& error, int) {
+      if (error) return;
+      // The journal is on the page cache line by line: nothing is lost by leaving now.
+      if (asked) std::_Exit(kExitInterrupted);
+      asked = true;
+      context.err << "\ncancelling; again to leave at once\n" << std::flush;
+      cancel.emit(net::cancellation_type::all);
+      arm();
+    });
+  };
+  arm();
+  std::optional<run::RunResult> result;
+  std::exception_ptr failure;
+  net::co_spawn(io, run::run_swarm(config, std::move(settings), context.clock, *context.log),
+                net::bind_cancellation_slot(
+                    cancel.slot(), [&](const std::exception_ptr& error, run::RunResult value) {
+                      failure = error;
+                      if (!error) result = std::move(value);
+                      signals.cancel();
+                    }));
+  io.run();
+  if (failure) std::rethrow_exception(failure);
+  return std::move(*result);
+}
+
+Result<int> run_run(const Options& options, CommandContext& context) {
+  const LoadedFile loaded = load_swarm(options.file, /*need_inputs=*/true, context);
+  if (!loaded.config) return loaded.code;
+  const config::Config& config = *loaded.config;
+  if (options.dry_run) {
+    print_plan(config, options.json, context.out);
+    return kExitOk;
+  }
+  std::optional<LiveView> view;
+  const bool terminal = ::isatty(STDERR_FILENO) == 1;
+  if (!options.json && !options.quiet)
+    view.emplace(context.err, context.clock, terminal, terminal_columns());
+  run::RunSettings settings{.id = options.id, .seed = options.seed};
+  settings.version = SWARM_VERSION;
+  settings.listener = make_listener(options, context, view ? &*view : nullptr);
+  settings.make_session = session_factory();
+  settings.open_models = models::open_models;
+  if (view && terminal)
+    settings.on_text = [&view](std::string_view agent, std::string_view text) {
+      view->text(agent, text);
+    };
+  const run::RunResult result = drive(config, std::move(settings), context);
+  view.reset();
+  if (options.json) {
+    context.out << dump_json(to_json(result)) << "\n";
+  } else {
+    print_summary(result, context.out, context.err);
+  }
+  return result.ok ? kExitOk : exit_code(result.kind);
+}
+
+}  // namespace
+
+void register_run(CLI::App& app, CommandContext& context) {
+  CLI::App* sub = app.add_subcommand("run", "Run a swarm file");
+  auto options = std::make_shared<Options>();
+  add_file_options(*sub, options->file);
+  sub->add_option("--run-id", options->id, "name of the run; unset = made from the time")
+      ->type_name("ID");
+  sub->add_option("--seed", options->seed, "of sampling and of random topologies")
+      ->capture_default_str();
+  sub->add_flag("--dry-run", options->dry_run, "print the plan; start nothing");
+  sub->add_flag("--json", options->json, "events as JSON lines, the result last");
+  sub->add_flag("--quiet", options->quiet, "no progress");
+  set_action(*sub, context, options, run_run);
+}
+
+}  // namespace swarm::cli

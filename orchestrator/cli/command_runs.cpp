@@ -1,0 +1,87 @@
+// swarm runs — what was run, from the journals.
+#include <CLI/CLI.hpp>
+#include <iomanip>
+
+#include "engine/base/units.h"
+#include "orchestrator/cli/commands.h"
+#include "orchestrator/run/store.h"
+
+namespace swarm::cli {
+namespace {
+
+struct Options {
+  std::string dir = ".swarm/runs";
+  std::string run;
+  bool json = false;
+};
+
+std::string as_text(const Json& value) {
+  if (value.is_null()) return "-";
+  return value.is_string() ? value.get<std::string>() : dump_json(value);
+}
+
+Result<int> run_list(const Options& options, CommandContext& context) {
+  for (const run::RunSummary& summary : run::list_runs(options.dir)) {
+    if (options.json) {
+      context.out << dump_json(to_json(summary)) << "\n";
+    } else {
+      context.out << summary.id << "  " << summary.started << "  " << summary.name << "  "
+                  << summary.outcome << "  " << as_text(summary.answer) << "\n";
+    }
+  }
+  return kExitOk;
+}
+
+// One line per event for people.
+std::string line_of(const run::Event& event) {
+  std::string out = event.ts.substr(11, 12) + "  " + event.type;
+  out.resize(std::max(out.size(), size_t{32}), ' ');
+  for (const char* key : {"round", "agent", "turn", "tool", "from", "to", "goal", "status",
+                          "public", "private", "query", "key", "text", "outcome", "error"})
+    if (event.data.contains(key) && event.data[key] != "")
+      out += " " + std::string(key) + "=" + dump_json(event.data[key]);
+  if (event.type == "topology")
+    for (const Json& edge : event.data["edges"])
+      out += " " + as_text(edge["from"]) + "->" + as_text(edge["to"]);
+  return out;
+}
+
+Result<int> run_show(const Options& options, CommandContext& context) {
+  SWARM_TRY(const run::StoredRun stored, run::open_run(options.dir, options.run));
+  if (options.json) {
+    Json events = Json::array();
+    for (const run::Event& event : stored.journal.events)
+      events.push_back(
+          {{"seq", event.seq}, {"ts", event.ts}, {"type", event.type}, {"data", event.data}});
+    Json out = to_json(stored.summary);
+    out["torn"] = stored.journal.torn;
+    out["events"] = events;
+    context.out << dump_json(out) << "\n";
+    return kExitOk;
+  }
+  for (const run::Event& event : stored.journal.events) context.out << line_of(event) << "\n";
+  context.out << stored.summary.id << ": " << stored.summary.outcome << ", answer "
+              << as_text(stored.summary.answer) << "\n";
+  return kExitOk;
+}
+
+}  // namespace
+
+void register_runs(CLI::App& app, CommandContext& context) {
+  CLI::App* sub = app.add_subcommand("runs", "Look at past runs");
+  sub->require_subcommand(1);
+  auto options = std::make_shared<Options>();
+  const auto common = [&](CLI::App& command) {
+    command.add_option("--dir", options->dir, "where runs are kept")->capture_default_str();
+    command.add_flag("--json", options->json, "JSON instead of text");
+  };
+  CLI::App* list = sub->add_subcommand("list", "All runs, oldest first");
+  common(*list);
+  set_action(*list, context, options, run_list);
+  CLI::App* show = sub->add_subcommand("show", "The events of one run");
+  show->add_option("RUN", options->run, "id or directory")->required();
+  common(*show);
+  set_action(*show, context, options, run_show);
+}
+
+}  // namespace swarm::cli

@@ -1,0 +1,160 @@
+// The commands around a run, through the whole program with a scripted model from a file.
+#include <doctest/doctest.h>
+
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "engine/base/json.h"
+#include "orchestrator/cli/commands.h"
+#include "tests/support/support.h"
+
+using namespace swarm;
+
+namespace {
+
+struct Ran {
+  int code = 0;
+  std::string out, err;
+};
+
+Ran run(std::vector<std::string> arguments) {
+  arguments.insert(arguments.begin(), "swarm");
+  std::vector<const char*> pointers;
+  for (const std::string& argument : arguments) pointers.push_back(argument.c_str());
+  std::istringstream in;
+  std::ostringstream out, err;
+  const int count = static_cast<int>(pointers.size());
+  const int code = cli::run_program(count, pointers.data(), in, out, err);
+  return {code, out.str(), err.str()};
+}
+
+// A swarm of two workers and a manager with its script, and a place for journals.
+struct Project {
+  test::TempDir dir;
+  std::string file = (dir.path() / "swarm.yaml").string();
+  std::string runs = (dir.path() / "runs").string();
+
+  explicit Project(const std::string& halt = "true") {
+    test::write_file(dir.path() / "swarm.yaml", R"(
+schema: swarm/v1
+name: pair
+inputs: {task: {required: true}}
+models: {fake: {provider: scripted, script: script.json}}
+agents: {A: {instructions: "a"}, B: {instructions: "b"}}
+topologies:
+  t: {members: [A, B], manager: {}, rounds: {max: 1}, match: {tau: 0.5}, answer: [B]}
+journal: {dir: )" + runs + "}\n");
+    test::write_file(dir.path() / "script.json", R"({"replies": [
+      {"label": "A", "content": {"public": "p", "private": "for B", "query": "", "key": "facts"}},
+      {"label": "B", "tool_calls": []},
+      {"label": "Manager", "content": {"status": "s", "is_complete": )" + halt + R"(,
+        "next_goal": "", "answer_from": "B"}}]})");
+    std::string text = test::read_file(dir.path() / "script.json");
+    const std::string old = R"({"label": "B", "tool_calls": []})";
+    text.replace(text.find(old), old.size(),
+                 R"({"label": "B", "content": {"public": "q", "private": "", "answer": "42",
+                     "query": "facts", "key": ""}})");
+    test::write_file(dir.path() / "script.json", text);
+  }
+};
+
+std::vector<Json> lines(const std::string& text) {
+  std::vector<Json> out;
+  std::istringstream in(text);
+  for (std::string line; std::getline(in, line);) out.push_back(parse_json(line).value());
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("cli: run prints the answer on stdout and the story on stderr") {
+  const Project project;
+  const Ran ran = run({"run", project.file, "--in", "task=x", "--run-id", "r1"});
+  CHECK(ran.code == 0);
+  CHECK(ran.out == "42\n");
+  CHECK(ran.err.find("round 1: x") != std::string::npos);
+  CHECK(ran.err.find("A => B") != std::string::npos);
+  CHECK(ran.err.find("r1/journal.jsonl") != std::string::npos);
+}
+
+TEST_CASE("cli: run --json prints events and then the result, nothing else") {
+  const Project project;
+  const Ran ran = run({"run", project.file, "--in", "task=x", "--json"});
+  CHECK(ran.code == 0);
+  CHECK(ran.err.empty());
+  const std::vector<Json> printed = lines(ran.out);
+  REQUIRE(printed.size() > 5);
+  CHECK(printed.front()["type"] == "run.start");
+  CHECK(printed[printed.size() - 2]["type"] == "run.end");
+  CHECK(printed.back()["answer"] == "42");
+  CHECK(printed.back()["outcome"] == "complete");
+  CHECK(printed.back()["rounds"] == 1);
+  CHECK(printed.back()["usage"]["model_calls"] == 3);
+}
+
+TEST_CASE("cli: exhausted rounds are exit code 1, with the best answer and no answer") {
+  const Project project("false");
+  const Ran ran = run({"run", project.file, "--in", "task=x", "--json", "--quiet"});
+  CHECK(ran.code == 1);
+  const Json result = lines(ran.out).back();
+  CHECK(result["outcome"] == "rounds_exhausted");
+  CHECK(result["answer"].is_null());
+  CHECK(result["best"] == "42");
+}
+
+TEST_CASE("cli: exit codes tell invalid input, environment and budget apart") {
+  const Project project;
+  CHECK(run({"run", project.file}).code == 2);  // inputs.task is missing
+  CHECK(run({"run", "/nonexistent.yaml"}).code == 3);
+  const Ran no_script =
+      run({"run", project.file, "--in", "task=x", "--set", "models.fake.script=none.json"});
+  CHECK(no_script.code == 3);
+  const Ran budget =
+      run({"run", project.file, "--in", "task=x", "--quiet", "--set", "limits.model_calls=1"});
+  CHECK(budget.code == 4);
+  CHECK(budget.out.empty());
+  const Ran missing = run({"run", project.file, "--in", "task=x", "--quiet", "--set",
+                           "models={m: {provider: engine, weights: none.gguf}}"});
+  CHECK(missing.code == 3);
+  CHECK(missing.err.find("none.gguf") != std::string::npos);
+}
+
+TEST_CASE("cli: a dry run prints the plan and leaves no trace") {
+  const Project project;
+  const Ran ran = run({"run", project.file, "--in", "task=x", "--dry-run", "--json"});
+  CHECK(ran.code == 0);
+  CHECK(parse_json(ran.out).value()["tasks"][0]["target"] == "t");
+  CHECK(!std::filesystem::exists(project.runs));
+}
+
+TEST_CASE("cli: runs and graph read the journal") {
+  const Project project;
+  REQUIRE(run({"run", project.file, "--in", "task=x", "--run-id", "r1", "--quiet"}).code == 0);
+  const Ran list = run({"runs", "list", "--dir", project.runs, "--json"});
+  CHECK(lines(list.out).at(0)["run"] == "r1");
+  CHECK(lines(list.out).at(0)["outcome"] == "complete");
+  const Ran show = run({"runs", "show", "r1", "--dir", project.runs});
+  CHECK(show.out.find("A->B") != std::string::npos);
+  CHECK(run({"runs", "show", "r2", "--dir", project.runs}).code == 2);
+  const Ran graph = run({"graph", "r1", "--dir", project.runs, "--format", "json"});
+  CHECK(parse_json(graph.out).value()["graphs"][0]["edges"] ==
+        Json::parse(R"([{"from":"A","to":"B","score":1.0}])"));
+  CHECK(run({"graph", "r1", "--dir", project.runs}).out.find("g0_A -->|1.0| g0_B") !=
+        std::string::npos);
+  CHECK(run({"graph", project.file, "--format", "dot"}).out.find("\"1/A\"") != std::string::npos);
+}
+
+TEST_CASE("cli: validate needs no inputs; mistakes are exit code 2 and counted") {
+  const Project project;
+  CHECK(run({"validate", project.file}).code == 0);
+  const Ran bad = run({"validate", project.file, "--set", "agents.A.modle=x"});
+  CHECK(bad.code == 2);
+  CHECK(bad.err.find("did you mean \"model\"?") != std::string::npos);
+  CHECK(bad.err.find("1 error; nothing was started") != std::string::npos);
+}
+
+TEST_CASE("cli: schema prints JSON Schema") {
+  const Json schema = parse_json(run({"schema"}).out).value();
+  CHECK(schema["properties"]["agents"].is_object());
+}
