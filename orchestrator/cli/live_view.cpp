@@ -83,7 +83,8 @@ void LiveView::agent_event(std::string_view type, const Json& data) {
     say("  " + text_of(data, "tool") + " -> " + one_line(text_of(data, "text")));
   } else if (type == "agent.message") {
     mine.state = data.contains("failure") ? "failed" : "done";
-    say("  " + text_of(data, "agent") + ": " + one_line(text_of(data, "public")));
+    if (const std::string said = text_of(data, "public"); !said.empty())
+      say("  " + text_of(data, "agent") + ": " + one_line(said));
   } else if (type == "agent.failed") {
     mine.state = "failed";
     say("  " + text_of(data, "agent") + " failed: " + one_line(text_of(data, "error")));

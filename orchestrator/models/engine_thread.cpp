@@ -10,14 +10,10 @@ Result<std::unique_ptr<EngineThread>> EngineThread::start(const engine::EngineCo
                                                           const Clock& clock) {
   SWARM_TRY(std::unique_ptr<engine::Engine> engine, engine::Engine::open(config, clock));
   SWARM_TRY(std::shared_ptr<const engine::ChatCodec> codec, engine->chat());
-  struct Opened : EngineThread {  // make_unique needs a public constructor
-    Opened(std::unique_ptr<engine::Engine> e, std::shared_ptr<const engine::ChatCodec> c)
-        : EngineThread(std::move(e), std::move(c)) {}
-  };
-  return std::make_unique<Opened>(std::move(engine), std::move(codec));
+  return std::make_unique<EngineThread>(Token{}, std::move(engine), std::move(codec));
 }
 
-EngineThread::EngineThread(std::unique_ptr<engine::Engine> engine,
+EngineThread::EngineThread(Token, std::unique_ptr<engine::Engine> engine,
                            std::shared_ptr<const engine::ChatCodec> codec)
     : engine_(std::move(engine)), codec_(std::move(codec)), info_(engine_->info()),
       stats_(engine_->stats()), thread_([this] { run(); }) {}

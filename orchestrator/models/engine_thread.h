@@ -34,7 +34,11 @@ struct Progress {
 using ProgressChannel = Channel<Progress>;
 
 class EngineThread {
+  struct Token {};  // construction goes through start()
+
  public:
+  EngineThread(Token, std::unique_ptr<engine::Engine> engine,
+               std::shared_ptr<const engine::ChatCodec> codec);
   // Opens the engine (on the calling thread: errors come back here) and starts the thread.
   // clock outlives it.
   static Result<std::unique_ptr<EngineThread>> start(const engine::EngineConfig& config,
@@ -60,8 +64,6 @@ class EngineThread {
   engine::EngineStats stats() const;             // of the last step
 
  private:
-  EngineThread(std::unique_ptr<engine::Engine> engine,
-               std::shared_ptr<const engine::ChatCodec> codec);
   void run();
   void admit(std::vector<Job> jobs);
   void cancel_now(uint64_t ticket);
