@@ -1,6 +1,6 @@
 // orchestrator/cli/live_view.h — What a person sees of a run: on a terminal a block that is redrawn
-// in place (agents, what each does, tokens per second, current edges), in a pipe plain lines. Fed by
-// the events of the run and by text as it is generated; one thread.
+// in place (agents, what each does, tokens per second, current edges), in a pipe plain lines. Fed
+// by the events of the run and by text as it is generated; one thread.
 #pragma once
 
 #include <map>
