@@ -1,5 +1,5 @@
-// orchestrator/config/build.h — A checked document to structs. Defaults come from the table of keys,
-// so that the printed schema and the loader cannot disagree.
+// orchestrator/config/build.h — A checked document to structs. Defaults come from the table of
+// keys, so that the printed schema and the loader cannot disagree.
 #pragma once
 
 #include <string>

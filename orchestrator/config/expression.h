@@ -1,4 +1,4 @@
-// orchestrator/config/expression.h — ${...}: paths into inputs, env, swarm and the results of tasks.
+// orchestrator/config/expression.h — ${...}: paths into inputs, env, swarm and results of tasks.
 //   ${inputs.issue}   ${env.HOME}   ${swarm.bin_dir}   ${plan.output.files[0]}
 // A lone expression keeps the type of its value; inside other text it is written out (text as it
 // is, everything else as JSON). $${ is a literal ${. Pure functions.
