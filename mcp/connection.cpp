@@ -215,7 +215,15 @@ Async<Json> Connection::exchange(int64_t id, std::string method, Json params, De
 
 Async<> Connection::notify(std::string method, Json params) {
   std::string line = encode_notification(method, params) + "\n";
-  co_await outgoing_.send(std::move(line));
+  bool sent = true;
+  try {
+    co_await outgoing_.send(std::move(line));
+  } catch (const ErrorException&) {  // closed: nobody cancelled anything, the server is gone
+    sent = false;
+  }
+  if (sent) co_return;
+  throw ErrorException(
+      about(config_.name, ErrorKind::environment, gone_.empty() ? "it closed its input" : gone_));
 }
 
 // ---- What the server says.

@@ -35,6 +35,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   Async<Json> request(std::string method, Json params, Deadline deadline, bool cancellable = true);
   // The same with a progress token in params._meta.
   Async<Json> request_with_progress(std::string method, Json params, Deadline deadline);
+  // Throws ErrorException{environment} when the server is gone.
   Async<> notify(std::string method, Json params);
   // Closes stdin, then asks, then insists; joins the loops and reaps. Idempotent, uncancellable.
   Async<> close();

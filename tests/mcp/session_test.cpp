@@ -15,6 +15,7 @@
 #include "engine/base/async/deadline.h"
 #include "engine/base/async/nursery.h"
 #include "engine/base/async/run.h"
+#include "mcp/connection.h"
 #include "mcp/mcp.h"
 #include "tests/support/support.h"
 
@@ -274,6 +275,30 @@ TEST_CASE("mcp: what goes wrong at the start is said with the server's last word
   Rig folder("normal");
   folder.config.cwd = "/no/such";
   CHECK(folder.run() == "mcp server \"fix\": working folder \"/no/such\" does not exist");
+}
+
+TEST_CASE("mcp: a notice to a server that is gone is its failure, not a cancellation") {
+  Rig rig("exit_on_initialize");
+  boost::asio::io_context context(1);
+  const auto connection =
+      std::make_shared<Connection>(rig.config, context.get_executor(), rig.log);
+  std::string error;
+  const auto root = [&]() -> Async<> {
+    connection->open();
+    try {
+      co_await connection->request("initialize", Json::object(), Deadline::never());
+    } catch (const ErrorException&) {
+    }
+    try {
+      co_await connection->notify("notifications/initialized", Json());
+    } catch (const ErrorException& e) {
+      error = e.error().message;
+      CHECK(e.error().kind == ErrorKind::environment);
+    }
+    co_await connection->close();
+  };
+  run_root(context, root());
+  CHECK(error.find("mcp server \"fix\": it ended with exit code") == 0);
 }
 
 TEST_CASE("mcp: messages have a size limit") {
