@@ -55,6 +55,7 @@ class Memory {
 // The prompt of a worker: blocks in the order that shares the most prefix.
 //   system: {protocol}\nTask: {task}
 //   user:   Role: {name}. {instructions}\nMemory:\n{memory}Goal: {goal}
+// A goal of several lines is indented like a memory line: a manager may have written it.
 struct PromptParts {
   std::string protocol;
   std::string task;

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <iterator>
 #include <numeric>
 
 #include "agents/agent.h"
@@ -24,14 +25,20 @@ bool goes_first(const Memory::Line& a, const Memory::Line& b) {
 }  // namespace
 
 std::string indented(std::string_view text) {
+  // The longest first: CR LF is one end.
+  static constexpr std::string_view kEnds[] = {"\r\n", "\n", "\r", "\v", "\f", "\xc2\x85",
+                                               "\xe2\x80\xa8", "\xe2\x80\xa9"};
   std::string out;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const bool end = text[i] == '\n' || text[i] == '\r';
-    if (text[i] == '\r' && i + 1 < text.size() && text[i + 1] == '\n') continue;
-    if (end)
+  while (!text.empty()) {
+    const auto end = std::find_if(std::begin(kEnds), std::end(kEnds),
+                                  [&](std::string_view one) { return text.starts_with(one); });
+    if (end == std::end(kEnds)) {
+      out += text[0];
+      text.remove_prefix(1);
+    } else {
       out += "\n  ";
-    else
-      out += text[i];
+      text.remove_prefix(end->size());
+    }
   }
   return out;
 }

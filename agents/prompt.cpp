@@ -24,7 +24,7 @@ std::vector<Message> two_messages(const std::string& protocol, const std::string
 std::vector<Message> worker_prompt(const PromptParts& parts) {
   return two_messages(parts.protocol, parts.task,
                       role_line(parts.name, parts.instructions) + "Memory:\n" + parts.memory +
-                          "Goal: " + parts.goal);
+                          "Goal: " + indented(parts.goal));
 }
 
 std::vector<Message> manager_prompt(const ManagerPromptParts& parts) {

@@ -7,8 +7,8 @@
 
 namespace swarm::agents {
 
-// Line ends become '\n' and every line after the first is indented by two spaces, so that a text
-// cannot forge a line of its own.
+// Line ends (CR, LF, VT, FF, NEL, LINE and PARAGRAPH SEPARATOR) become '\n' and every line after
+// the first is indented by two spaces, so that a text cannot forge a line of its own.
 std::string indented(std::string_view text);
 
 // Characters (code points), not bytes.
