@@ -81,7 +81,7 @@ class ConfigBuilder {
  public:
   ConfigBuilder(const Node& document, std::string directory)
       : root_(&document, &root_type()), directory_(std::move(directory)) {
-    config_.document = to_json(document);
+    config_.document = to_record(document);
   }
 
   Config build() {

@@ -89,7 +89,8 @@ enum class Sync : uint8_t { async, step, off };
 struct Config {
   std::string name, description;
   Json inputs;                            // values by name
-  Json document;                          // the resolved file, for the journal and its hash
+  // The resolved file, for the journal and its hash; ${env.X} stays, its value is never kept.
+  Json document;
   std::vector<ModelEntry> models;
   std::vector<mcp::ServerConfig> servers;
   std::vector<ToolEntry> tools;

@@ -201,8 +201,18 @@ class Resolver {
     } else if (missing) {
       node.pending = true;
     } else {
+      const bool looks_unresolved =
+          value->is_string() && value->get<std::string>().find("${") != std::string::npos;
+      if (reads_environment(node.scalar) || looks_unresolved) node.written = node.text();
       node.scalar = *value;
     }
+  }
+
+  // text is a template that can be read.
+  static bool reads_environment(const Json& text) {
+    const std::vector<Reference> found = references_in(text).value();
+    return std::any_of(found.begin(), found.end(),
+                       [](const Reference& one) { return one.path[0] == "env"; });
   }
 
   Result<Json> lookup(const Reference& reference, bool& missing) const {

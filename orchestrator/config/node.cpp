@@ -38,6 +38,20 @@ void write_yaml(const Json& json, const std::string& indent, std::string& out) {
   }
 }
 
+// record: see to_record().
+Json converted(const Node& node, bool record) {
+  if (node.kind == Node::Kind::scalar)
+    return record && !node.written.empty() ? Json(node.written) : node.scalar;
+  if (node.kind == Node::Kind::list) {
+    Json list = Json::array();
+    for (const Node& item : node.items) list.push_back(converted(item, record));
+    return list;
+  }
+  Json map = Json::object();
+  for (const Node::Field& field : node.fields) map[field.key] = converted(field.value, record);
+  return map;
+}
+
 }  // namespace
 
 const Node* Node::find(std::string_view key) const {
@@ -52,17 +66,8 @@ Node* Node::find(std::string_view key) {
   return nullptr;
 }
 
-Json to_json(const Node& node) {
-  if (node.kind == Node::Kind::scalar) return node.scalar;
-  if (node.kind == Node::Kind::list) {
-    Json list = Json::array();
-    for (const Node& item : node.items) list.push_back(to_json(item));
-    return list;
-  }
-  Json map = Json::object();
-  for (const Node::Field& field : node.fields) map[field.key] = to_json(field.value);
-  return map;
-}
+Json to_json(const Node& node) { return converted(node, false); }
+Json to_record(const Node& node) { return converted(node, true); }
 
 Node from_json(const Json& json, const Place& place) {
   Node node;

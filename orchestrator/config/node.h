@@ -30,6 +30,9 @@ struct Node {
   Place place = {};
   // A lone ${inputs.x} whose value is not known yet ("swarm validate"): any type may come of it.
   bool pending = false;
+  // The text as it was written, where the value must not be kept: it has a variable of the
+  // environment in it (often a secret), or would be taken for a reference when it is read again.
+  std::string written = {};
 
   bool is_null() const { return kind == Kind::scalar && scalar.is_null(); }
   bool is_text() const { return kind == Kind::scalar && scalar.is_string(); }
@@ -52,6 +55,8 @@ struct Problem {
 };
 
 Json to_json(const Node& node);
+// The same for the record: values that must not be kept are as they were written.
+Json to_record(const Node& node);
 // All values carry `place`.
 Node from_json(const Json& json, const Place& place);
 

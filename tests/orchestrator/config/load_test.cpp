@@ -203,6 +203,39 @@ TEST_CASE("config: the resolved document is written as YAML that loads to the sa
   CHECK(again.config->document == config.document);
 }
 
+TEST_CASE("config: the record never holds the value of an environment variable") {
+  REQUIRE(setenv("SWARM_TEST_SECRET", "s3cr3t-value", 1) == 0);
+  const std::string text = kBase + R"(
+description: "costs $${price}"
+mcp:
+  shop:
+    command: [shop, "--key=${env.SWARM_TEST_SECRET}"]
+    env: {TOKEN: "${env.SWARM_TEST_SECRET}"}
+)";
+  const Config config = good(text);
+  CHECK(config.servers[0].env.at("TOKEN") == "s3cr3t-value");
+  CHECK(config.servers[0].command[1] == "--key=s3cr3t-value");
+  CHECK(config.description == "costs ${price}");
+  const std::string yaml = to_yaml(config.document);
+  CHECK(yaml.find("s3cr3t") == std::string::npos);
+  const Config again = good(yaml);
+  CHECK(again.servers[0].env == config.servers[0].env);
+  CHECK(again.servers[0].command == config.servers[0].command);
+  CHECK(again.description == config.description);
+}
+
+TEST_CASE("config: what a running swarm cannot read is refused before it starts") {
+  const std::string graph = "graph: {g: {topology: desk, in: \"";
+  CHECK(refuses(kBase + graph + "${env.HOME}\"}}\n", "${env.HOME} cannot be read while"));
+  CHECK(refuses(kBase + graph + "${swarm.bin_dir}\"}}\n", "cannot be read while"));
+  CHECK(refuses(kBase + "outputs: {o: \"${env.HOME}\"}\n", "cannot be read while"));
+  CHECK(good(kBase + graph + "${inputs.task}\"}}\n").tasks.size() == 1);
+}
+
+TEST_CASE("config: an agent cannot be called what memories call their owner") {
+  CHECK(refuses("schema: swarm/v1\nagents: {me: {}}\n", "the name \"me\" is taken"));
+}
+
 TEST_CASE("config: plain scalars follow the core schema") {
   CHECK(plain_scalar("~").is_null());
   CHECK(plain_scalar("true") == true);
