@@ -106,14 +106,18 @@ const std::string& Journal::append(std::string_view type, const Json& data) {
 void Journal::flush() { write_out(); }
 
 void Journal::write_out() {
+  const auto fail = [this] {
+    throw ErrorException(environment_error("cannot write journal \"" + path_ + "\": " + broken_));
+  };
+  if (!broken_.empty()) fail();
   size_t done = 0;
   while (done < buffer_.size()) {
     const ssize_t wrote = ::write(file_, buffer_.data() + done, buffer_.size() - done);
     if (wrote < 0 && errno == EINTR) continue;
     if (wrote < 0) {
-      const std::string why = std::strerror(errno);
+      broken_ = std::strerror(errno);
       buffer_.clear();
-      throw ErrorException(environment_error("cannot write journal \"" + path_ + "\": " + why));
+      fail();
     }
     done += static_cast<size_t>(wrote);
   }

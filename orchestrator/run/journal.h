@@ -36,7 +36,8 @@ class Journal {
   Journal(const Journal&) = delete;
   Journal& operator=(const Journal&) = delete;
 
-  // Returns the line without its end. Throws ErrorException{environment} when it cannot be written.
+  // Returns the line without its end. Throws ErrorException{environment} when it cannot be written;
+  // from then on always: nothing may follow a line that was cut off.
   const std::string& append(std::string_view type, const Json& data);
   void flush();
   uint64_t next_seq() const { return seq_; }
@@ -52,6 +53,7 @@ class Journal {
   uint64_t sum_;
   std::string line_;
   std::string buffer_;
+  std::string broken_;  // why a write failed
 };
 
 struct Event {

@@ -1,5 +1,8 @@
 #include <doctest/doctest.h>
 
+#include <sys/resource.h>
+
+#include <csignal>
 #include <string>
 #include <vector>
 
@@ -90,6 +93,30 @@ TEST_CASE("journal: a line that was cut off while it was written does not spoil 
     CHECK(content.events.size() == 2);
     CHECK(content.torn);
   }
+}
+
+TEST_CASE("journal: after a write that failed nothing follows, what was written stays readable") {
+  const test::TempDir dir;
+  const std::string path = (dir.path() / "journal.jsonl").string();
+  const ManualClock clock;
+  rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_FSIZE, &before) == 0);
+  const auto old_handler = std::signal(SIGXFSZ, SIG_IGN);
+  {
+    auto journal = Journal::create(path, Sync::async, clock).value();
+    journal->append("run.start", {{"name", "x"}});
+    rlimit small = before;
+    small.rlim_cur = test::read_file(path).size() + 40;  // in the middle of the next line
+    REQUIRE(::setrlimit(RLIMIT_FSIZE, &small) == 0);
+    CHECK_THROWS_AS(journal->append("text", {{"t", "cut"}}), ErrorException);
+    REQUIRE(::setrlimit(RLIMIT_FSIZE, &before) == 0);  // there is room again
+    CHECK_THROWS_AS(journal->append("run.end", Json::object()), ErrorException);
+  }
+  std::signal(SIGXFSZ, old_handler);
+  const JournalContent content = read_journal(path).value();
+  CHECK(content.torn);
+  REQUIRE(content.events.size() == 1);
+  CHECK(content.events[0].type == "run.start");
 }
 
 TEST_CASE("journal: a run is never written over") {
