@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <utility>
 
 #include "agents/agent.h"
@@ -166,12 +167,19 @@ class Rounds {
   // What is embedded for a descriptor; an empty one stays empty.
   std::string descriptor(size_t i, const std::string& text) const {
     if (text.empty()) return "";
-    std::string out = topology_.descriptor_template;
-    const std::pair<std::string, std::string> values[] = {
-        {"{text}", text}, {"{name}", name(i)}, {"{goal}", goals_.back()}};
-    for (const auto& [key, value] : values)
-      for (size_t at = 0; (at = out.find(key, at)) != std::string::npos; at += value.size())
-        out.replace(at, key.size(), value);
+    const std::pair<std::string_view, const std::string*> values[] = {
+        {"{text}", &text}, {"{name}", &name(i)}, {"{goal}", &goals_.back()}};
+    // One pass: what an agent says is text, also when it reads "{goal}".
+    std::string out;
+    std::string_view rest = topology_.descriptor_template;
+    while (!rest.empty()) {
+      const auto found = std::find_if(std::begin(values), std::end(values), [&](const auto& one) {
+        return rest.starts_with(one.first);
+      });
+      const bool key = found != std::end(values);
+      out += key ? std::string_view(*found->second) : rest.substr(0, 1);
+      rest.remove_prefix(key ? found->first.size() : 1);
+    }
     return out;
   }
 

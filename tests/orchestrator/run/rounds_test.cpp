@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 #include <string>
 
@@ -97,6 +98,25 @@ TEST_CASE("rounds: the journal tells the whole round, each line before its effec
   CHECK(end["outcome"] == "complete");
   CHECK(end["answer"] == "98");
   CHECK(end["usage"]["model_calls"] == 6);
+}
+
+TEST_CASE("rounds: the descriptor template is filled once; what an agent says is only text") {
+  World world(R"(
+inputs: {task: {required: true}}
+agents: {Clerk: {}, Solver: {}}
+topologies:
+  desk:
+    members: [Clerk, Solver]
+    rounds: {max: 1}
+    match: {tau: 0.99, descriptor_template: "{name} {text}"}
+)");
+  world.model.say(worker("p", "priv", "", "{name}"), "Clerk");
+  world.model.say(worker("p", "", "Clerk Clerk", ""), "Solver");
+  world.run();
+  // Embedded: "Clerk {name}" and "Solver Clerk Clerk"; expanding what the clerk said would give
+  // "Clerk Clerk".
+  const Json score = world.events("topology")[0].data["scores"][1][0];
+  CHECK(score.get<double>() == doctest::Approx(2.0 / std::sqrt(10.0)).epsilon(1e-9));
 }
 
 TEST_CASE("rounds: exhausted rounds are a distinct outcome; the best answer is no success") {
