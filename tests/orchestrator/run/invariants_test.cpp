@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -78,6 +79,16 @@ std::map<int, std::vector<std::pair<std::string, std::string>>> edges_of(const W
   return out;
 }
 
+// Agents without a provider among the rest are taken away until nothing changes.
+bool has_cycle(std::set<std::pair<std::string, std::string>> edges) {
+  for (bool changed = true; changed;) {
+    std::set<std::string> fed;
+    for (const auto& [from, to] : edges) fed.insert(to);
+    changed = std::erase_if(edges, [&](const auto& edge) { return !fed.contains(edge.first); }) > 0;
+  }
+  return !edges.empty();
+}
+
 }  // namespace
 
 TEST_CASE("invariants: V1, V2, V3, V8, V9 - texts are exactly where the edges put them") {
@@ -136,6 +147,46 @@ TEST_CASE("invariants: V4 - recorded edges keep threshold and cap, and follow th
       CHECK(++in_degree[edge["to"].get<std::string>()] <= 2);
     }
   }
+}
+
+TEST_CASE("invariants: V5, V10 - a run keeps every edge its scores ask for, cycles included") {
+  size_t cycles = 0, acyclic = 0;
+  for (uint64_t seed = 0; seed < 12; ++seed) {
+    World world(kSwarm);
+    script(world, seed, seed);
+    world.run();
+    for (const run::Event& event : world.events("topology")) {
+      CAPTURE(dump_json(event.data));
+      std::set<std::pair<std::string, std::string>> edges;
+      for (const Json& edge : event.data["edges"])
+        edges.emplace(edge["from"].get<std::string>(), edge["to"].get<std::string>());
+      for (int to = 0; to < kAgents; ++to) {  // recomputed here: above tau, best first, two at most
+        std::vector<std::pair<double, int>> wanted;
+        for (int from = 0; from < kAgents; ++from) {
+          const Json score = event.data["scores"][static_cast<size_t>(to)]
+                                                 [static_cast<size_t>(from)];
+          if (from != to && score.is_number() && score.get<double>() > 0.4)
+            wanted.emplace_back(-score.get<double>(), from);
+        }
+        std::sort(wanted.begin(), wanted.end());
+        for (size_t i = 0; i < wanted.size(); ++i)
+          CHECK(edges.count({agent(wanted[i].second), agent(to)}) == (i < 2 ? 1 : 0));
+      }
+      std::map<std::string, int> place;  // V5
+      for (const Json& name : event.data["order"])
+        place.emplace(name.get<std::string>(), static_cast<int>(place.size()));
+      CHECK(place.size() == kAgents);
+      CHECK(event.data["order"].size() == kAgents);
+      if (has_cycle(edges)) {
+        ++cycles;
+        continue;
+      }
+      ++acyclic;
+      for (const auto& [from, to] : edges) CHECK(place[from] < place[to]);
+    }
+  }
+  CHECK(cycles > 0);
+  CHECK(acyclic > 0);
 }
 
 TEST_CASE("invariants: V7 - the order in which workers end changes nothing") {
