@@ -153,6 +153,7 @@ int run() {
     std::vector<double> masks;
     std::vector<double> accepts;
     std::vector<double> forced;
+    std::vector<double> completions;
     grammar::Matcher matcher(compiled);
     std::string done;
     for (const TokenId token : tokens) {
@@ -162,6 +163,7 @@ int run() {
                   << vocabulary.bytes[static_cast<size_t>(token)] << "\n";
       }
       forced.push_back(microseconds([&] { static_cast<void>(matcher.forced()); }));
+      completions.push_back(microseconds([&] { static_cast<void>(matcher.completion()); }));
       bool accepted = false;
       accepts.push_back(microseconds([&] { accepted = matcher.accept(token); }));
       if (!accepted) {
@@ -172,8 +174,7 @@ int run() {
     print(std::string("mask, ") + pass, masks);
     print(std::string("forced, ") + pass, forced);
     print(std::string("accept, ") + pass, accepts);
-    print(std::string("completion, ") + pass,
-          {microseconds([&] { static_cast<void>(matcher.completion()); })});
+    print(std::string("completion, ") + pass, completions);
   }
   return 0;
 }
