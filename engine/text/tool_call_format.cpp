@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/text/argument_types.h"
+
 namespace swarm::engine::text {
 namespace {
 
@@ -33,42 +35,29 @@ std::optional<ToolCall> parse_json_call(std::string_view body) {
   return call;
 }
 
-void collect_types(const Json& schema, std::vector<std::string>& out, int depth = 0) {
-  if (!schema.is_object() || depth > 8) return;
-  if (const auto type = schema.find("type"); type != schema.end()) {
-    if (type->is_string()) out.push_back(type->get<std::string>());
-    if (type->is_array())
-      for (const Json& one : *type)
-        if (one.is_string()) out.push_back(one.get<std::string>());
-  }
-  for (const char* key : {"anyOf", "oneOf"})
-    if (const auto any = schema.find(key); any != schema.end() && any->is_array())
-      for (const Json& one : *any) collect_types(one, out, depth + 1);
-}
-
 // The value as that type, or nullopt.
-std::optional<Json> convert_to(std::string_view type, std::string_view text) {
+std::optional<Json> convert_to(JsonType type, std::string_view text) {
   text = trim(text);
-  if (type == "boolean") {
+  if (type == JsonType::boolean) {
     // Templates print booleans and none the way Python does, so models write them that way too.
     if (text == "true" || text == "True") return Json(true);
     if (text == "false" || text == "False") return Json(false);
     return std::nullopt;
   }
-  if (type == "null")
+  if (type == JsonType::null)
     return text == "null" || text == "None" ? std::optional(Json(nullptr)) : std::nullopt;
   Result<Json> parsed = parse_json(text);
   if (!parsed) return std::nullopt;
-  if (type == "integer") {
+  if (type == JsonType::integer) {
     if (parsed->is_number_integer()) return *std::move(parsed);
     if (!parsed->is_number_float()) return std::nullopt;
     const double value = parsed->get<double>();  // 3.0 is an integer in JSON Schema
     if (std::abs(value) > 9007199254740992.0 || value != std::floor(value)) return std::nullopt;
     return Json(static_cast<int64_t>(value));
   }
-  const bool fits = (type == "number" && parsed->is_number()) ||
-                    (type == "object" && parsed->is_object()) ||
-                    (type == "array" && parsed->is_array());
+  const bool fits = (type == JsonType::number && parsed->is_number()) ||
+                    (type == JsonType::object && parsed->is_object()) ||
+                    (type == JsonType::array && parsed->is_array());
   return fits ? std::optional(*std::move(parsed)) : std::nullopt;
 }
 
@@ -79,16 +68,20 @@ std::string_view strip_newlines(std::string_view value) {
   return value;
 }
 
-const Json& parameter_schema(std::span<const ToolSchema> tools, std::string_view tool,
-                             const std::string& parameter) {
+// The parameters of the tool, and the schema in them of one parameter; null where there is none.
+struct ParameterSchema {
+  const Json& document;
+  const Json& schema;
+};
+
+ParameterSchema parameter_schema(std::span<const ToolSchema> tools, std::string_view tool,
+                                 const std::string& parameter) {
   static const Json none;
   const auto found = std::find_if(tools.begin(), tools.end(),
                                   [&](const ToolSchema& one) { return one.name == tool; });
-  if (found == tools.end() || !found->parameters.is_object()) return none;
-  const auto properties = found->parameters.find("properties");
-  if (properties == found->parameters.end() || !properties->is_object()) return none;
-  const auto schema = properties->find(parameter);
-  return schema == properties->end() ? none : *schema;
+  if (found == tools.end()) return {none, none};
+  const Json* schema = find_property(found->parameters, found->parameters, parameter);
+  return {found->parameters, schema == nullptr ? none : *schema};
 }
 
 // Reads elements of the XML form from the front of a text.
@@ -132,8 +125,8 @@ std::optional<ToolCall> parse_function(XmlReader& reader, std::span<const ToolSc
     if (!parameter || !value || trim(*parameter).empty()) return std::nullopt;
     const std::string key(trim(*parameter));
     if (call.arguments.contains(key)) return std::nullopt;  // one of the values would be lost
-    call.arguments[key] =
-        convert_argument(strip_newlines(*value), parameter_schema(tools, call.name, key));
+    const auto [document, schema] = parameter_schema(tools, call.name, key);
+    call.arguments[key] = convert_argument(strip_newlines(*value), schema, document);
   }
 }
 
@@ -147,13 +140,19 @@ std::optional<CallStyle> detect_call_style(std::string_view template_source) {
 
 bool prompt_opens_thinking(std::string_view prompt) { return trim(prompt).ends_with(kThinkBegin); }
 
-Json convert_argument(std::string_view value, const Json& schema) {
-  std::vector<std::string> types;
-  collect_types(schema, types);
+Json convert_argument(std::string_view value, const Json& schema, const Json& document) {
+  if (schema.is_null()) return Json(std::string(value));
+  if (auto listed = find_listed(schema, document, value)) return *std::move(listed);
+  const TypeSet types = possible_types(schema, document);
   // The narrow types first: "null" for ["string", "null"] is null, everything else a string.
-  for (const std::string_view type : {"null", "boolean", "integer", "number", "object", "array"})
-    if (std::find(types.begin(), types.end(), type) != types.end())
+  for (const JsonType type : {JsonType::null, JsonType::boolean, JsonType::integer,
+                              JsonType::number, JsonType::object, JsonType::array})
+    if (types.has(type))
       if (auto converted = convert_to(type, value)) return *std::move(converted);
+  // A schema that leaves the type open is answered in JSON, with quotes around text.
+  if (types == TypeSet::all())
+    if (auto parsed = parse_json(trim(value)); parsed && parsed->is_string())
+      return *std::move(parsed);
   return Json(std::string(value));
 }
 

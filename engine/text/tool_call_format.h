@@ -46,8 +46,9 @@ struct ToolSchema {
 std::optional<std::vector<ToolCall>> parse_call_body(std::string_view body,
                                                      std::span<const ToolSchema> tools);
 
-// An XML value by the type its schema asks for; what does not convert stays a string.
-Json convert_argument(std::string_view value, const Json& schema);
+// An XML value by the type its schema asks for; what does not convert stays a string. document:
+// what local references in schema point into. A null schema (no such parameter) means text.
+Json convert_argument(std::string_view value, const Json& schema, const Json& document);
 
 // The canonical form, with markers.
 std::string render_call(CallStyle style, const ToolCall& call);

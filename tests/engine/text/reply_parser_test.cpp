@@ -138,6 +138,51 @@ TEST_CASE("reply: reasoning ends at </think> and markers inside mean nothing") {
   });
 }
 
+TEST_CASE("reply: XML arguments keep the type that $ref, allOf, enum and const give them") {
+  const Json schema =
+      parse_json(R"({"$defs": {"count": {"type": "integer"}, "loop": {"$ref": "#/$defs/loop"},
+        "mode": {"enum": ["1", 2, true, null]}, "base": {"properties": {"far": {"type": "array"}}}},
+      "allOf": [{"$ref": "#/$defs/base"}],
+      "properties": {"ref": {"$ref": "#/$defs/count"}, "loop": {"$ref": "#/$defs/loop"},
+        "all": {"allOf": [{"type": ["integer", "string"]}, {"type": "string"}]},
+        "both": {"allOf": [{"$ref": "#/$defs/count"}, {"minimum": 0}]},
+        "mode": {"$ref": "#/$defs/mode"}, "const": {"const": {"k": [1]}},
+        "text": {"type": "string", "enum": ["7", "null"]}, "implied": {"minimum": 0},
+        "pattern": {"pattern": "^[0-9]+$"}, "open": {"description": "anything"},
+        "yes": true, "either": {"oneOf": [{"$ref": "#/$defs/count"}, {"type": "null"}]},
+        "lost": {"$ref": "#/$defs/nothing"}}})")
+          .value();
+  const std::vector<ToolSchema> tools{{"f", schema}};
+  const auto read = [&](const std::string& key, const std::string& value) {
+    const auto calls = parse_call_body("<function=f>\n<parameter=" + key + ">\n" + value +
+                                           "\n</parameter>\n</function>", tools);
+    REQUIRE(calls.has_value());
+    return dump_json(calls->at(0).arguments.at(key));
+  };
+  CHECK(read("ref", "3") == "3");
+  CHECK(read("both", "4") == "4");
+  CHECK(read("far", "[1]") == "[1]");
+  CHECK(read("either", "5") == "5");
+  CHECK(read("either", "null") == "null");
+  CHECK(read("all", "3") == "\"3\"");
+  CHECK(read("mode", "1") == "\"1\"");
+  CHECK(read("mode", "2") == "2");
+  CHECK(read("mode", "true") == "true");
+  CHECK(read("mode", "null") == "null");
+  CHECK(read("const", "{\"k\": [1]}") == "{\"k\":[1]}");
+  CHECK(read("text", "7") == "\"7\"");
+  CHECK(read("text", "null") == "\"null\"");
+  CHECK(read("implied", "0.5") == "0.5");
+  CHECK(read("pattern", "12") == "\"12\"");
+  CHECK(read("open", "{\"a\": 1}") == "{\"a\":1}");
+  CHECK(read("open", "\"a b\"") == "\"a b\"");
+  CHECK(read("open", "a b") == "\"a b\"");
+  CHECK(read("yes", "[true]") == "[true]");
+  CHECK(read("loop", "x") == "\"x\"");
+  CHECK(read("lost", "x") == "\"x\"");
+  CHECK(read("unknown", "3") == "\"3\"");
+}
+
 TEST_CASE("reply: XML calls convert by schema and tolerate missing markers") {
   const std::string open = "<tool_call>\n<function=f>\n", close = "</function>\n</tool_call>";
   const auto parameter = [](const std::string& key, const std::string& value) {
