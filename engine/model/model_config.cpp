@@ -247,7 +247,7 @@ Result<ModelConfig> read_model_config(const formats::GgufFile& file) {
   const Reader keys(file, config.architecture);
   SWARM_TRY(config.layers, keys.integer("block_count", {1, kLayersMax}));
   SWARM_TRY(config.hidden, keys.integer("embedding_length", {1, kWidthMax}));
-  SWARM_TRY(config.context, keys.integer("context_length", {1, kContextMax}));
+  SWARM_TRY(config.context, keys.integer("context_length", {2, kContextMax}));
   SWARM_TRY_VOID(read_attention(file, keys, config));
   SWARM_TRY_VOID(read_rope(file, keys, config));
   SWARM_TRY_VOID(read_feed_forward(keys, config));

@@ -91,8 +91,10 @@ TEST_CASE("model config: bad keys are refused by name") {
       {k + "embedding_length", uint32_t{512},
        "m: tensor \"token_embd.weight\": expected dimensions 512 x 288, found 256 x 288"},
       {k + "context_length", uint64_t{1} << 40,
-       "m: metadata key \"qwen3moe.context_length\": expected 1 to 1073741824, found "
+       "m: metadata key \"qwen3moe.context_length\": expected 2 to 1073741824, found "
        "1099511627776"},
+      {k + "context_length", uint32_t{1},
+       "m: metadata key \"qwen3moe.context_length\": expected 2 to 1073741824, found 1"},
       {k + "attention.head_count", uint32_t{7},
        "m: expected a head count that is a multiple of the 2 key heads, found 7"},
       {k + "attention.value_length", uint32_t{32},
