@@ -236,8 +236,12 @@ void Scheduler::finish(SequenceId id, TimePoint now) {
   if (sequence.resident()) {
     const NewSequence& spec = sequence.spec;
     const bool keeps = spec.keep_for.count() > 0;
+    // A time beyond the clock's range means for ever; adding it would overflow.
+    const bool for_ever = spec.keep_for >= std::chrono::floor<std::chrono::milliseconds>(
+                                               TimePoint::max() - std::max(now, TimePoint{}));
+    const TimePoint until = for_ever ? TimePoint::max() : now + spec.keep_for;
     sequence.table.release(sequence.tokens(), sequence.computed,
-                           {.keep_until = keeps ? now + spec.keep_for : TimePoint::min(),
+                           {.keep_until = keeps ? until : TimePoint::min(),
                             .pin_tokens = spec.pin_tokens,
                             .drop = spec.drop},
                            now_);

@@ -163,6 +163,19 @@ TEST_CASE("scheduler: a twin of higher priority lends it to the one that compute
   CHECK(bench.finished[1] == urgent);
 }
 
+TEST_CASE("scheduler: pages kept longer than the clock can count are kept for ever") {
+  Bench bench({.page_count = 4, .page_tokens = 2, .max_running = 2, .max_resident = 2,
+               .prefill_batch_tokens = 64, .context = 64});
+  bench.add({.tokens = {1, 2, 3, 4}, .new_tokens_max = 1,
+             .keep_for = std::chrono::milliseconds::max()});
+  bench.run();
+  const auto evictable = [&](kv::Pressure pressure) {
+    return bench.scheduler.cache().evictable_count(at_ms(1 << 30), pressure);
+  };
+  CHECK(evictable(kv::Pressure::polite) == 0);
+  CHECK(evictable(kv::Pressure::last_resort) == 2);
+}
+
 TEST_CASE("scheduler: kept pages give way only to what could not run otherwise, pinned never") {
   Bench bench({.page_count = 4, .page_tokens = 2, .max_running = 2, .max_resident = 2,
                .prefill_batch_tokens = 64, .context = 64});
