@@ -29,7 +29,9 @@ Result<int32_t> choose_page_count(const EngineConfig& config, const model::Model
     return invalid_input("engine.kv_bytes_max: one page of " +
                          std::to_string(config.page_tokens) + " tokens takes " +
                          format_bytes(page_bytes) + ", the limit " +
-                         format_bytes(limit * page_bytes) + " holds " + std::to_string(pages));
+                         format_bytes(config.kv_bytes_max == 0 ? kDefaultKvBytesMax
+                                                               : config.kv_bytes_max) +
+                         " holds " + std::to_string(pages));
   return static_cast<int32_t>(pages);
 }
 

@@ -93,7 +93,7 @@ class TextEncoder {
 
 class GrammarCompiler {
  public:
-  // encoder outlives the compiler.
+  // encoder outlives the compiler, every grammar compiled and their matchers.
   GrammarCompiler(Vocabulary vocabulary, const TextEncoder& encoder);
   ~GrammarCompiler();
 
