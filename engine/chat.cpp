@@ -128,10 +128,12 @@ class Codec final : public ChatCodec {
     return compiler_->compile(spec);
   }
 
-  std::unique_ptr<ChatReader> reader(std::span<const ChatTool> tools) const override {
+  using ChatCodec::reader;
+  std::unique_ptr<ChatReader> reader(std::span<const ChatTool> tools,
+                                     std::optional<bool> enable_thinking) const override {
     text::ReplyOptions options{.style = call_style_,
                                .reads_calls = !tools.empty(),
-                               .opens_thinking = reasoning({}) == Reasoning::open};
+                               .opens_thinking = reasoning(enable_thinking) == Reasoning::open};
     for (const ChatTool& tool : tools)
       options.tools.push_back({.name = tool.name, .parameters = tool.parameters});
     return make_chat_reader(tokenizer_, std::move(options));

@@ -86,7 +86,12 @@ class ChatCodec {
   virtual Result<std::string> prompt_text(const ChatPrompt& chat) const = 0;
   // nullptr inside the result when the rules allow everything (free text without tools).
   virtual Result<std::shared_ptr<const grammar::Grammar>> compile(const TurnRules& rules) const = 0;
-  virtual std::unique_ptr<ChatReader> reader(std::span<const ChatTool> tools) const = 0;
+  // enable_thinking: as in the ChatPrompt; it decides whether the reply begins inside reasoning.
+  virtual std::unique_ptr<ChatReader> reader(std::span<const ChatTool> tools,
+                                             std::optional<bool> enable_thinking) const = 0;
+  std::unique_ptr<ChatReader> reader(std::span<const ChatTool> tools) const {
+    return reader(tools, std::nullopt);
+  }
   virtual std::span<const TokenId> stop_tokens() const = 0;
   virtual bool has_template() const = 0;
 };

@@ -127,7 +127,8 @@ Result<std::vector<GenerationEntry>> make_entries(const Options& options,
                               .max_tokens = options.max_tokens,
                               .think_tokens_max = thinking.tokens_max};
       request.sampling.seed = options.sampling.seed + entries.size();
-      entries.push_back({.request = std::move(request), .reader = codec.reader(rules.tools)});
+      entries.push_back({.request = std::move(request),
+                         .reader = codec.reader(rules.tools, rules.enable_thinking)});
     }
   }
   return entries;

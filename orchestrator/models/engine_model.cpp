@@ -169,7 +169,8 @@ Async<agents::ModelReply> EngineModel::generate(agents::ModelRequest request) {
       static_cast<size_t>(request.max_tokens) + 2);
   Pending pending(thread_, ticket, channel);
   enqueue({ticket, std::move(*prepared), channel});
-  const std::unique_ptr<engine::ChatReader> reader = thread_.codec().reader(to_chat(request).tools);
+  const std::unique_ptr<engine::ChatReader> reader =
+      thread_.codec().reader(to_chat(request).tools, request.thinking);
   while (true) {
     std::optional<Progress> progress = co_await channel->receive();
     SWARM_CHECK(progress.has_value());

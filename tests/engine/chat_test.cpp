@@ -55,9 +55,10 @@ bool accepts(const ChatCodec& codec, std::optional<bool> thinking, const std::st
 const std::string kCall =
     "<tool_call>\n{\"name\": \"add\", \"arguments\": {\"x\": 1}}\n</tool_call>";
 
-ChatReply read(const ChatCodec& codec, const std::string& text) {
+ChatReply read(const ChatCodec& codec, const std::string& text,
+               std::optional<bool> thinking = {}) {
   const auto tools = one_tool();
-  const auto reader = codec.reader(tools);
+  const auto reader = codec.reader(tools, thinking);
   std::string content, reasoning;
   size_t calls = 0;
   for (const TokenId token : codec.tokenize(text, true)) {
@@ -101,6 +102,15 @@ TEST_CASE("chat: a reply is split into reasoning, content and calls") {
   const ChatReply broken = read(*codec_with(kPlain), "<tool_call>\n{\"name\": \n</tool_call>");
   CHECK(broken.tool_calls.empty());
   CHECK(broken.malformed_calls.size() == 1);
+}
+
+TEST_CASE("chat: a reply begins inside reasoning only if the prompt as asked for opened it") {
+  const auto closable = codec_with(
+      kTurns + "<think>\n{% if enable_thinking is defined and enable_thinking is false %}"
+               "\n</think>\n\n{% endif %}{% endif %}");
+  CHECK(read(*closable, "Yes.", false).content == "Yes.");
+  CHECK(read(*closable, "why\n</think>\n\nYes.", true).reasoning == "why");
+  CHECK(read(*closable, "why\n</think>\n\nYes.").content == "Yes.");
 }
 
 TEST_CASE("chat: a prompt is what the template says, tools verbatim and in order") {
