@@ -1,4 +1,4 @@
-// engine/text/reply_parser.h — Splits what a model says into reasoning, content and tool calls while
+// engine/text/reply_parser.h — Splits what a model says into reasoning, content and tool calls as
 // it arrives. Text that could begin a marker, and blanks that a marker would swallow, are held back
 // until that is decided; the sum of all parts does not depend on how the input was cut. Nothing is
 // dropped: a call that does not parse is reported with its raw text.

@@ -5,8 +5,8 @@
 // Bytes of the result that were written in the template are trusted, all others are not.
 // Errors: syntax errors and anything unknown at parse(); wrong types and exceeded limits at
 // render(); both with line and column. raise_exception() gives kind invalid_input.
-// Known differences: integers have 64 bits; upper() and lower() map one to one; macros see top-level
-// variables and their parameters only; safe does nothing.
+// Known differences: integers have 64 bits; upper() and lower() map one to one; macros see
+// top-level variables and their parameters only; safe does nothing.
 #pragma once
 
 #include <cstdint>
