@@ -105,6 +105,11 @@ void EngineThread::step() {
     mine.report = output.report;
     mine.error = output.error;
   }
+  {
+    // Before anybody hears of an end: who then asks must not find the request still running.
+    const std::lock_guard lock(mutex_);
+    stats_ = engine_->stats();
+  }
   for (auto& [id, mine] : progress) {
     const auto found = live_.find(id);
     SWARM_CHECK(found != live_.end(), id);
@@ -114,8 +119,6 @@ void EngineThread::step() {
     ids_.erase(found->second.ticket);
     live_.erase(found);
   }
-  const std::lock_guard lock(mutex_);
-  stats_ = engine_->stats();
 }
 
 void EngineThread::deliver(ProgressChannel& channel, Progress progress) {
