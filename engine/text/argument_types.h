@@ -1,5 +1,5 @@
 // engine/text/argument_types.h — Which JSON types a schema leaves open, as far as the text of an
-// XML argument must know to become a value. Looks through $ref, allOf, anyOf, oneOf, enum and const;
+// XML argument must know to become a value. Looks through $ref, allOf, anyOf, oneOf, enum, const;
 // an over-approximation otherwise: validating is somebody else's job. document is what local
 // references point into. Pure functions, thread-safe, bounded on schemas that refer to themselves.
 #pragma once
