@@ -67,7 +67,8 @@ bool collect(const Pipes& pipes, SteadyTime end, Finished& finished) {
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
         end - std::chrono::steady_clock::now());
     if (left.count() <= 0) return true;
-    pollfd fds[2] = {{out_open ? pipes.out : -1, POLLIN, 0}, {err_open ? pipes.err : -1, POLLIN, 0}};
+    pollfd fds[2] = {{out_open ? pipes.out : -1, POLLIN, 0},
+                     {err_open ? pipes.err : -1, POLLIN, 0}};
     poll(fds, 2, static_cast<int>(left.count()));
     if (fds[0].revents != 0) out_open = drain(pipes.out, finished.out);
     if (fds[1].revents != 0) err_open = drain(pipes.err, finished.err);
