@@ -2,7 +2,7 @@
 // Immutable after creation, shared, thread-safe; nothing blocks. Creation fails on a vocabulary
 // that could not represent every byte or that this build does not know (named in the error);
 // encoding and decoding never fail. Text is not normalised, so every byte string round-trips, valid
-// UTF-8 or not (Hugging Face applies NFC first: normalise before calling if ids must agree then).
+// UTF-8 or not (Hugging Face applies NFC first: normalize_nfc() before calling if ids must agree).
 // Rules: reference/engine.md section 9. Special = any token that plain text cannot form.
 #pragma once
 

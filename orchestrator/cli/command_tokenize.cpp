@@ -5,6 +5,7 @@
 #include "engine/base/json.h"
 #include "engine/base/utf8.h"
 #include "engine/formats/gguf.h"
+#include "engine/text/normalize.h"
 #include "engine/text/tokenizer.h"
 #include "orchestrator/cli/commands.h"
 
@@ -20,6 +21,7 @@ struct Options {
   bool decode = false;
   bool parse_control = false;
   bool lines = false;
+  bool nfc = false;
   bool json = false;
 };
 
@@ -48,6 +50,8 @@ Result<std::vector<TokenId>> parse_ids(std::string_view text, const Tokenizer& t
 Result<void> convert(const Options& options, const Tokenizer& tokenizer, std::string_view text,
                      std::ostream& out) {
   if (!options.decode) {
+    const std::string normalized = options.nfc ? engine::text::normalize_nfc(text) : "";
+    if (options.nfc) text = normalized;
     const std::vector<TokenId> ids =
         options.parse_control ? tokenizer.encode_with_specials(text) : tokenizer.encode(text);
     out << dump_json(Json{{"ids", ids}}) << "\n";
@@ -101,6 +105,8 @@ void register_tokenize(CLI::App& app, CommandContext& context) {
   sub->add_flag("--decode", options->decode, "ids to text; ids with blanks or commas between");
   sub->add_flag("--parse-control", options->parse_control,
                 "control tokens written in the text become one token each");
+  sub->add_flag("--nfc", options->nfc,
+                "compose characters first (Unicode NFC), as Hugging Face tokenizers of Qwen do");
   sub->add_flag("--lines", options->lines, "one result per line of the text");
   sub->add_flag("--json", options->json, "print decoded text as JSON (ids always are)");
   set_action(*sub, context, options, run_tokenize);
