@@ -150,7 +150,8 @@ TEST_CASE("step_loop: a fork continues its parent, sharing pages, and neither di
   LoopWorld world({.page_count = 256, .page_tokens = 8, .context = 128});
   const Tokens prompt = prompt_of(8, 19);
   const RequestId parent = world.add({.prompt = prompt, .max_tokens = 20});
-  while (world.answers[parent].tokens.size() < 6) world.step();
+  // 22 tokens are computed by then: the third page is shared in part and must be copied.
+  while (world.answers[parent].tokens.size() < 4) world.step();
   Tokens so_far = prompt;
   so_far.insert(so_far.end(), world.answers[parent].tokens.begin(),
                 world.answers[parent].tokens.end());
@@ -163,7 +164,7 @@ TEST_CASE("step_loop: a fork continues its parent, sharing pages, and neither di
   CHECK(world.answers[parent].tokens == greedy_alone(prompt, 20));
   CHECK(world.answers[*greedy].tokens == greedy_alone(so_far, 10));
   CHECK(world.answers[*greedy].report.computed_tokens == 1);
-  CHECK(world.answers[*child].report.cached_tokens == 24);
+  CHECK(world.answers[*child].report.cached_tokens == 22);
   CHECK(!world.loop.fork(parent, {}));
   world.check_nothing_leaks();
 }
