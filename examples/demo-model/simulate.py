@@ -50,7 +50,7 @@ class Player:
         if path.endswith(".gguf"):
             weights = export.weights_of(export.read(path))
         else:
-            weights = torch.load(path)["weights"]
+            weights = torch.load(path, map_location="cpu")["weights"]
         self.weights = model.working_copy(weights, torch.float32)
         self.tokenizer = bpe.load()
         self.end = self.tokenizer.id_of("<|im_end|>")

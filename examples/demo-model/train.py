@@ -303,7 +303,7 @@ def exactness(weights, samples, device):
 def copy_test(steps, weights, optimiser, pool, options):
     rng, recent = random.Random(options.seed), []
     for step in range(steps):
-        batch = copy_batch(rng, options.budget)
+        batch = copy_batch(rng, options.budget, options.device)
         recent += train_step(weights, optimiser, [batch], 1.0, pool, 1)
         if step % 20 == 19:
             print(f"step {step + 1}: copy loss {sum(recent[-20:]) / 20:.3f}", flush=True)
@@ -385,7 +385,7 @@ def main():
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     options.tokens_before = 0
-    state = torch.load(options.resume) if options.resume else None
+    state = torch.load(options.resume, map_location=options.device) if options.resume else None
     weights = state["weights"] if state else model.initial_weights(options.seed)
     weights = {name: tensor.to(options.device) for name, tensor in weights.items()}
     optimiser = Optimiser(weights)
