@@ -4,7 +4,7 @@
   python3 simulate.py demo-model.gguf --runs 100 --lines 1,2,3 [--no-routing] [--show-errors]
 
 Decoding is greedy but quick: what the rules would write is offered as a guess, checked in one
-forward pass, and only from the first differing token on the model is run token by token. The
+forward pass, and where the model differs the guess is taken up again as soon as it fits. The
 result is exactly the greedy one. Reads a .gguf (dequantised, f32) or a checkpoint .pt.
 """
 
@@ -35,6 +35,14 @@ def wilson(right: int, count: int) -> tuple:
     return (middle - width) * scale, (middle + width) * scale
 
 
+def after(offered: list, pair: list) -> list:
+    """What follows the last occurrence of two tokens, to go on guessing after a difference."""
+    for i in range(len(offered) - 2, 0, -1):
+        if offered[i - 1:i + 1] == pair:
+            return offered[i + 1:]
+    return []
+
+
 class Player:
     """Plays turns with the model; counts turns that differ from the rules, by role."""
 
@@ -42,7 +50,7 @@ class Player:
         if path.endswith(".gguf"):
             weights = export.weights_of(export.read(path))
         else:
-            weights = torch.load(path)["weights"]
+            weights = torch.load(path, map_location="cpu")["weights"]
         self.weights = model.working_copy(weights, torch.float32)
         self.tokenizer = bpe.load()
         self.end = self.tokenizer.id_of("<|im_end|>")
@@ -59,14 +67,14 @@ class Player:
         """The greedy completion of `text`, without the end token."""
         prompt = self.tokenizer.encode(text)
         offered = self.tokenizer.encode(guess + "<|im_end|>")
-        chosen = self.next_ids(prompt + offered[:-1], len(prompt) - 1)
-        ids = list(prompt)
-        for mine, theirs in zip(chosen, offered):
-            ids.append(mine)
-            if mine != theirs:
-                break
+        ids, rest = list(prompt), offered
         while ids[-1] != self.end and len(ids) - len(prompt) < COMPLETION_MAX:
-            ids += self.next_ids(ids, len(ids) - 1)
+            chosen = self.next_ids(ids + rest[:-1], len(ids) - 1)
+            for mine, theirs in zip(chosen, rest or [None]):
+                ids.append(mine)
+                if mine != theirs:
+                    break
+            rest = after(offered, ids[-2:])
         return self.tokenizer.decode(ids[len(prompt):]).removesuffix("<|im_end|>")
 
     def act(self, view, tool):
@@ -128,6 +136,8 @@ def simulate(player, seeds, lines, tau):
         counts["halted wrong"] += outcome.complete and not right
         counts["not halted"] += not outcome.complete
         counts["rounds"] += outcome.rounds
+        if not right:
+            print(f"  seed {seed}: {outcome}, wanted {order.total()}", flush=True)
     return counts
 
 

@@ -292,7 +292,8 @@ def exactness(weights, samples, device):
         group = samples[i:i + 8]
         tokens, wanted, targets = pack(group, device)
         logits, _ = model.forward(w, tokens, wanted)
-        wrong_rows = set((wanted[(logits.argmax(-1) != targets) & (targets >= 0)] // tokens.shape[1]).tolist())
+        wrong = wanted[(logits.argmax(-1) != targets) & (targets >= 0)]
+        wrong_rows = set((wrong // tokens.shape[1]).tolist())
         for row, sample in enumerate(group):
             seen[sample[2]] += 1
             right[sample[2]] += row not in wrong_rows
@@ -302,7 +303,7 @@ def exactness(weights, samples, device):
 def copy_test(steps, weights, optimiser, pool, options):
     rng, recent = random.Random(options.seed), []
     for step in range(steps):
-        batch = copy_batch(rng, options.budget)
+        batch = copy_batch(rng, options.budget, options.device)
         recent += train_step(weights, optimiser, [batch], 1.0, pool, 1)
         if step % 20 == 19:
             print(f"step {step + 1}: copy loss {sum(recent[-20:]) / 20:.3f}", flush=True)
@@ -329,8 +330,7 @@ def train(options, weights, optimiser, pool):
     current = prepare(0.0)
     while (progress := (time.time() - start) / (60 * options.minutes)) < 1.0:
         rate = options.peak * rate_at(progress, step, options.hold)
-        job = ahead.submit(train_step, weights, optimiser, current, rate, pool,
-                               options.threads)
+        job = ahead.submit(train_step, weights, optimiser, current, rate, pool, options.threads)
         following = prepare(progress)
         losses = job.result()
         for loss, batch in zip(losses, current):
@@ -339,8 +339,10 @@ def train(options, weights, optimiser, pool):
         current, step = following, step + 1
         if step % 50 == 0:
             means = "  ".join(f"{k} {sum(v) / len(v):.4f}" for k, v in sorted(history.items()))
-            print(f"{time.time() - start:6.0f} s  step {step}  {tokens / 1e6:.2f} M tokens  "
-                  f"{tokens / (time.time() - start):.0f}/s  rate {rate:.3f}  {means}", flush=True)
+            seconds = time.time() - start
+            print(f"{seconds:6.0f} s  step {step}  {tokens / 1e6:.2f} M tokens  "
+                  f"{(tokens - options.tokens_before) / seconds:.0f}/s  rate {rate:.3f}  {means}",
+                  flush=True)
             history.clear()
         if time.time() - saved > 60 * options.save_minutes:
             saved = time.time()
@@ -383,7 +385,7 @@ def main():
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     options.tokens_before = 0
-    state = torch.load(options.resume) if options.resume else None
+    state = torch.load(options.resume, map_location=options.device) if options.resume else None
     weights = state["weights"] if state else model.initial_weights(options.seed)
     weights = {name: tensor.to(options.device) for name, tensor in weights.items()}
     optimiser = Optimiser(weights)
