@@ -1,0 +1,200 @@
+// Bad input through the real program: exit code, message, time, and a journal that lost nothing.
+#include <doctest/doctest.h>
+
+#include <poll.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <sstream>
+
+#include "engine/base/json.h"
+#include "orchestrator/run/journal.h"
+#include "tests/support/process.h"
+#include "tests/support/support.h"
+
+using namespace swarm;
+
+namespace {
+
+test::Finished swarm_says(std::vector<std::string> arguments,
+                          std::function<void(pid_t)> meanwhile = {}) {
+  arguments.insert(arguments.begin(), SWARM_PROGRAM);
+  test::ProcessOptions options;
+  options.limit = std::chrono::seconds(20);
+  options.while_running = std::move(meanwhile);
+  test::Finished finished = test::run_process(arguments, options);
+  CHECK(!finished.timed_out);
+  return finished;
+}
+
+bool has(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+// One agent with a scripted model that calls one tool of the hostile server.
+struct Desk {
+  test::TempDir dir;
+  std::string file = (dir.path() / "swarm.yaml").string();
+  std::string journal = (dir.path() / "runs/r/journal.jsonl").string();
+
+  explicit Desk(const std::string& tool, const std::string& command, const std::string& wait = "1s",
+                const std::string& model = "provider: scripted, script: s.json") {
+    test::write_file(dir.path() / "s.json",
+                     R"({"replies": [{"tool_calls": [{"name": "bad__)" + tool +
+                         R"(", "arguments": {}}]}, {"content": "went on"}]})");
+    test::write_file(file, "schema: swarm/v1\nname: one\ninputs: {task: {required: true}}\n"
+                           "models: {m: {" + model + "}}\nmcp: {bad: {command: [" + command +
+                           "], call_timeout: " + wait + ", start_timeout: 2s}}\n"
+                           "agents: {A: {tools: [bad/*]}}\njournal: {dir: " +
+                           (dir.path() / "runs").string() + "}\n");
+  }
+
+  test::Finished start(std::function<void(pid_t)> meanwhile = {}) const {
+    return swarm_says({"run", file, "--in", "task=x", "--run-id", "r", "--json"},
+                      std::move(meanwhile));
+  }
+
+  // Whole, sums right, begun and ended; as many results as calls.
+  void check_journal(const std::string& outcome) const {
+    const auto content = run::read_journal(journal);
+    REQUIRE(content.has_value());
+    CHECK(!content->torn);
+    CHECK(content->events.front().type == "run.start");
+    CHECK(content->events.back().type == "run.end");
+    CHECK(content->events.back().data["outcome"] == outcome);
+    int open = 0;
+    for (const run::Event& event : content->events)
+      open += (event.type == "tool.call" ? 1 : 0) - (event.type == "tool.result" ? 1 : 0);
+    CHECK(open == 0);
+  }
+};
+
+const std::string kServer = MCP_FIXTURE_SERVER;
+
+}  // namespace
+
+TEST_CASE("bad input: damaged model files are refused or read, never a crash") {
+  const test::TempDir dir;
+  const std::string whole = test::read_file("examples/demo-model/demo-model.gguf");
+  const std::string file = (dir.path() / "m.gguf").string();
+  for (size_t i = 0; i < 12; ++i) {
+    CAPTURE(i);
+    test::write_file(file, whole.substr(0, i * 997 + i * i * i));
+    const auto cut = swarm_says({"generate", "--model", file, "--prompt", "x",
+                                 "--max-tokens", "1"});
+    CHECK((cut.code == 2 || cut.code == 3));
+    CHECK(has(cut.err, "m.gguf"));
+    std::string flipped = whole;
+    flipped[i * 7] = static_cast<char>(flipped[i * 7] ^ (1 << (i % 8)));
+    test::write_file(file, flipped);
+    const auto bit = swarm_says({"generate", "--model", file, "--prompt", "x",
+                                 "--max-tokens", "1"});
+    CHECK((bit.code == 0 || bit.code == 2 || bit.code == 3));
+  }
+}
+
+TEST_CASE("bad input: a missing model ends the run with exit code 3 and a whole journal") {
+  const Desk desk("echo", kServer + ", normal", "1s", "provider: engine, weights: none.gguf");
+  const auto ran = desk.start();
+  CHECK(ran.code == 3);
+  CHECK(has(ran.out, "none.gguf"));
+  desk.check_journal("failed");
+}
+
+TEST_CASE("bad input: a prompt longer than the context is invalid input") {
+  const auto ran = swarm_says({"generate", "--model", "examples/demo-model/demo-model.gguf",
+                               "--prompt", std::string(9000, '7'), "--max-tokens", "4"});
+  CHECK(ran.code == 2);
+  CHECK(has(ran.err, "context"));
+}
+
+TEST_CASE("bad input: a tool that hangs or dies is an answer, and the run goes on") {
+  for (const char* tool : {"hang", "die"}) {
+    CAPTURE(tool);
+    const Desk desk(tool, kServer + ", normal");
+    const auto ran = desk.start();
+    CHECK(ran.code == 0);
+    std::istringstream out(ran.out);
+    for (std::string line; std::getline(out, line);) CHECK(parse_json(line).has_value());
+    CHECK(has(ran.out, std::string(tool) == "hang" ? "no answer" : "exit code 7"));
+    desk.check_journal("completed");
+  }
+}
+
+TEST_CASE("bad input: a server that cannot start is exit code 3") {
+  for (const char* command : {"/nonexistent/server", "SILENT", "EXITS"}) {
+    CAPTURE(command);
+    std::string line = command;
+    if (line == "SILENT") line = kServer + ", silent";
+    if (line == "EXITS") line = kServer + ", exit_on_initialize";
+    const Desk desk("echo", line);
+    CHECK(desk.start().code == 3);
+    desk.check_journal("failed");
+  }
+}
+
+TEST_CASE("bad input: an interrupt ends a run with 130, a whole journal and no process left") {
+  const std::string mark = "interrupt-mark-" + std::to_string(::getpid());
+  const Desk desk("hang", kServer + ", normal, " + mark, "60s");
+  const auto ran = desk.start([&](pid_t pid) {
+    for (int i = 0; i < 500; ++i) {
+      if (std::filesystem::exists(desk.journal) &&
+          has(test::read_file(desk.journal), "\"tool.call\""))
+        break;
+      ::poll(nullptr, 0, 20);
+    }
+    ::kill(pid, SIGINT);
+  });
+  CHECK(ran.code == 130);
+  CHECK(test::processes_mentioning(mark).empty());
+  const auto content = run::read_journal(desk.journal);
+  REQUIRE(content.has_value());
+  CHECK(content->events.back().type == "run.end");
+  CHECK(has(test::read_file(desk.journal), "\"tool.call\""));  // it was in the middle of a call
+}
+
+TEST_CASE("bad input: wrong flags, keys and files have the right exit code") {
+  const test::TempDir dir;
+  const std::string empty = (dir.path() / "empty.yaml").string();
+  test::write_file(empty, "");
+  const std::string desk = "examples/price-desk/price-desk.yaml";
+  CHECK(swarm_says({"run", desk, "--bogus"}).code == 2);
+  CHECK(swarm_says({"run", empty}).code == 2);
+  CHECK(swarm_says({"run", dir.path().string()}).code == 3);
+  CHECK(swarm_says({"run", "none.yaml"}).code == 3);
+  const auto path = swarm_says({"run", desk, "--set", "topologies.desk.match.taus=1"});
+  CHECK(path.code == 2);
+  CHECK(has(path.err, "did you mean \"tau\""));
+}
+
+TEST_CASE("bad input: ten kinds of mistakes in one file are all reported, nothing is started") {
+  const test::TempDir dir;
+  const std::string file = (dir.path() / "ten.yaml").string();
+  const std::string runs = (dir.path() / "runs").string();
+  test::write_file(file, R"(schema: swarm/v1
+frob: 1
+models: {m: {provider: engin}}
+mcp: {s: {command: x}}
+agents:
+  A: {model: nope, tools: [calculatr], max_turns: 0, timeout: soon}
+  A: {}
+topologies:
+  t: {members: [A, Zed]}
+graph:
+  g: {topology: tt, after: [h], in: "${inputs.nope}"}
+  h: {topology: t, in: x, after: [g]}
+journal: {dir: )" + runs + "}\n");
+  const auto ran = swarm_says({"run", file});
+  CHECK(ran.code == 2);
+  CHECK(ran.out.empty());
+  for (const char* place : {"2:1: error", "3:24: error", "4:20: error", "6:14: error",
+                            "6:28: error", "6:51: error", "6:63: error", "7:3: error",
+                            "9:20: error", "11:17: error", "11:37: error", "12:34: error"}) {
+    CAPTURE(place);
+    CAPTURE(ran.err);
+    CHECK(has(ran.err, std::string("ten.yaml:") + place));
+  }
+  CHECK(has(ran.err, "did you mean \"calculator\""));
+  CHECK(has(ran.err, "nothing was started"));
+  CHECK(!std::filesystem::exists(runs));
+}
