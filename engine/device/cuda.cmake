@@ -1,0 +1,55 @@
+# Decides whether this build has CUDA, and for which cards. Sets SWARM_HAS_CUDA and
+# SWARM_CUDA_ARCHITECTURES_TEXT, and defines swarm_cuda_target(). Said once per build folder.
+set(SWARM_CUDA AUTO CACHE STRING "CUDA backend: AUTO (when nvcc is there and works), ON or OFF")
+set(SWARM_CUDA_ARCHITECTURES "" CACHE STRING
+  "compute capabilities, such as 80;90a;100;120; native = the cards of this machine; empty = native \
+where there is a card, else 80;90a;120")
+
+set(SWARM_HAS_CUDA FALSE)
+if(SWARM_CUDA)   # AUTO and ON
+  include(CheckLanguage)
+  find_program(SWARM_NVCC nvcc HINTS $ENV{CUDA_HOME}/bin $ENV{CUDA_PATH}/bin /usr/local/cuda/bin)
+  if(SWARM_NVCC AND NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX})
+    set(ENV{CUDACXX} ${SWARM_NVCC})   # where check_language() and enable_language() look
+  endif()
+  if(NOT SWARM_CUDA_ARCHITECTURES)
+    if(EXISTS /dev/nvidia0)
+      set(SWARM_CUDA_ARCHITECTURES native)
+    else()
+      set(SWARM_CUDA_ARCHITECTURES 80 90a 120)
+    endif()
+  endif()
+  set(CMAKE_CUDA_ARCHITECTURES ${SWARM_CUDA_ARCHITECTURES})
+  set(CMAKE_CUDA_HOST_COMPILER ${CMAKE_CXX_COMPILER} CACHE FILEPATH "host compiler of nvcc")
+  check_language(CUDA)
+  if(CMAKE_CUDA_COMPILER)
+    enable_language(CUDA)
+    find_package(CUDAToolkit REQUIRED)
+    if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)   # CMake 3.25 does not know that nvcc has it
+      set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
+      set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
+    endif()
+    set(SWARM_HAS_CUDA TRUE)
+    list(JOIN SWARM_CUDA_ARCHITECTURES " " SWARM_CUDA_ARCHITECTURES_TEXT)
+    message(STATUS "CUDA: ${CMAKE_CUDA_COMPILER_VERSION}, architectures ${SWARM_CUDA_ARCHITECTURES_TEXT}")
+  elseif(SWARM_CUDA STREQUAL "AUTO")
+    message(STATUS "CUDA: no working nvcc, building for the CPU only")
+  else()
+    message(FATAL_ERROR "SWARM_CUDA=${SWARM_CUDA}, but there is no working nvcc")
+  endif()
+endif()
+
+# swarm_cuda_target(NAME SOURCES *.cu [LINKS ...]): a static library compiled by nvcc, warnings are
+# errors. The flags of swarm_target() are GCC's and stay away from it.
+function(swarm_cuda_target name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;LINKS" ${ARGN})
+  add_library(${name} STATIC ${ARG_SOURCES})
+  set_source_files_properties(${ARG_SOURCES} PROPERTIES LANGUAGE CUDA)
+  target_include_directories(${name} PUBLIC ${PROJECT_SOURCE_DIR})
+  set_target_properties(${name} PROPERTIES CUDA_STANDARD 20 CUDA_STANDARD_REQUIRED ON
+    CUDA_EXTENSIONS OFF CUDA_RUNTIME_LIBRARY Static POSITION_INDEPENDENT_CODE ON)
+  # -lineinfo lets compute-sanitizer and profilers name source lines; it costs no speed.
+  target_compile_options(${name} PRIVATE -lineinfo -Werror=all-warnings
+    -Xcompiler=-Wall,-Wextra -Xfatbin=-compress-all)
+  target_link_libraries(${name} PUBLIC ${ARG_LINKS})
+endfunction()

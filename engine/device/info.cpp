@@ -1,0 +1,36 @@
+#include "engine/device/info.h"
+
+#include <charconv>
+
+namespace swarm::engine::device {
+
+std::string DeviceInfo::id() const {
+  return (kind == DeviceKind::cuda ? "cuda:" : "host:") + std::to_string(index);
+}
+
+std::string cuda_version_text(int32_t version) {
+  return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
+}
+
+Result<std::optional<int32_t>> choose_device(std::string_view wanted, const CudaDevices& cuda) {
+  using Choice = std::optional<int32_t>;
+  if (wanted == "cpu") return Choice();
+  if (wanted == "auto") return cuda.devices.empty() ? Choice() : Choice(cuda.devices[0].index);
+  int32_t index = -1;
+  if (wanted.starts_with("cuda:")) {
+    const char* const end = wanted.data() + wanted.size();
+    const auto parsed = std::from_chars(wanted.data() + 5, end, index);
+    if (parsed.ec != std::errc() || parsed.ptr != end) index = -1;
+  }
+  if (index < 0)
+    return invalid_input("engine.device: expected auto, cpu or cuda:N, found \"" +
+                         std::string(wanted) + "\"");
+  for (const DeviceInfo& info : cuda.devices)
+    if (info.index == index) return Choice(index);
+  std::string there = cuda.reason;
+  if (const size_t count = cuda.devices.size(); count > 0)
+    there = "there are " + std::to_string(count) + ", cuda:0 to cuda:" + std::to_string(count - 1);
+  return environment_error("no device \"" + std::string(wanted) + "\": " + there);
+}
+
+}  // namespace swarm::engine::device
