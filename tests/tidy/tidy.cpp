@@ -89,6 +89,30 @@ void check_includes(const std::string& path, const std::vector<std::string>& lin
   }
 }
 
+// A kernel source sees the kernel language, primitives and plain declarations; no CUDA headers.
+void check_kernel_includes(const std::string& path, const std::vector<std::string>& lines,
+                           std::vector<Finding>& out) {
+  static const std::regex kInclude(R"(^\s*#\s*include\s*([<"])([^>"]+)[>"])");
+  static const std::set<std::string> kSystem{"cstddef", "cstdint"};
+  const bool device =
+      starts_with(path, "engine/device/") || starts_with(path, "tests/engine/device/");
+  const bool kernel = ends_with(path, ".cu") && starts_with(path, "engine/kernels/cuda/") &&
+                      !starts_with(path, "engine/kernels/cuda/sm90/");
+  for (size_t i = 0; i < lines.size(); ++i) {
+    std::smatch match;
+    if (!std::regex_search(lines[i], match, kInclude)) continue;
+    const std::string target = match[2];
+    const int line = static_cast<int>(i) + 1;
+    if (match[1] == "<" && starts_with(target, "cu") && ends_with(target, ".h") && !device)
+      out.push_back({path, line, "CUDA headers are included in engine/device only"});
+    else if (kernel && match[1] == "<" && !kSystem.contains(target))
+      out.push_back({path, line, "kernel sources include <cstdint> and <cstddef> only"});
+    if (kernel && match[1] == "\"" && !starts_with(target, "engine/kernels/") &&
+        !starts_with(target, "engine/formats/"))
+      out.push_back({path, line, "include arrow: a kernel may not include " + target});
+  }
+}
+
 struct Banned {
   std::string pattern;
   std::string reason;
@@ -102,7 +126,17 @@ const std::vector<Banned>& banned() {
       {R"(\bdelete\s+[A-Za-z_*(\[])", "no bare delete: an owner does it", {}},
       {R"(\b(printf|fprintf|puts)\s*\()", "no printf: a Log or a stream", {"tests/"}},
       {R"(<<<)", "kernels are launched through simt::launch", {"engine/kernels/cuda/simt/"}},
-      {R"(\bcudaM[a-z]+\s*\()", "CUDA runtime calls live in engine/device", {"engine/device/"}},
+      {R"(\b(cuda|cublas|cublasLt|cu)[A-Z]\w*\s*\()", "CUDA runtime calls live in engine/device",
+       {"engine/device/", "tests/engine/device/", "engine/kernels/cuda/simt/"}},
+      {R"(\bSIMT_DEVICE\b|\b__CUDA_ARCH__\b|\b__CUDACC__\b)",
+       "one source for both sides: what differs is a primitive",
+       {"engine/kernels/cuda/simt/", "engine/kernels/cuda/prim/", "engine/kernels/cuda/sm90/",
+        "tests/"}},
+      {R"(\basm\b|\b__(shfl|syncthreads|syncwarp|ballot|dp4a|activemask)\w*|\batomic[A-Z]\w*)",
+       "instructions live in kernels/cuda/prim",
+       {"engine/kernels/cuda/simt/", "engine/kernels/cuda/prim/", "engine/kernels/cuda/sm90/"}},
+      {R"(\b__shared__\b)", "shared memory is one struct from simt::shared<Smem>()",
+       {"engine/kernels/cuda/simt/", "engine/kernels/cuda/sm90/"}},
       {R"(\b(FIXME|TODO|XXX|HACK)\b)", "open work belongs in an issue", {}},
       {R"(\bsleep_for\b|\busleep\s*\(|\bsleep\s*\()", "wait for a state, not for time", {}},
       {R"(\bstd::random_device\b)", "seeds come from main()", {"orchestrator/cli/main.cpp"}},
@@ -279,6 +313,7 @@ std::vector<Finding> check_file(const std::string& path, std::string_view text) 
   check_sizes(path, raw, out);
   check_header(path, raw, out);
   check_includes(path, raw, out);
+  check_kernel_includes(path, raw, out);
   check_banned(path, lines_of(stripped), raw, out);
   check_functions(path, stripped, out);
   return out;

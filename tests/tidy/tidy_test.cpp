@@ -68,6 +68,27 @@ TEST_CASE("tidy: each rule reports a planted violation") {
   CHECK(reports("tools/a.cpp", "x = std::regex(\"a\");\n", "linear"));
 }
 
+TEST_CASE("tidy: kernel sources have rules of their own") {
+  const std::string kernel = "engine/kernels/cuda/rope.cu";
+  CHECK(reports(kernel, std::string(501, '\n'), "lines"));
+  CHECK(reports(kernel, "#include <cuda_runtime.h>\n", "CUDA headers"));
+  CHECK(reports("engine/kernels/dispatch.cpp", "#include <cublas_v2.h>\n", "CUDA headers"));
+  CHECK(reports(kernel, "#include <vector>\n", "<cstdint>"));
+  CHECK(reports(kernel, "#include \"engine/base/check.h\"\n", "a kernel may not include"));
+  CHECK(reports(kernel, "f<<<grid, block>>>(x);\n", "simt::launch"));
+  CHECK(reports(kernel, "cudaMalloc(&p, n);\n", "engine/device"));
+  CHECK(reports("engine/model/a.cpp", "cublasSgemm(h);\n", "engine/device"));
+  CHECK(reports(kernel, "#if SIMT_DEVICE\n", "is a primitive"));
+  CHECK(reports(kernel, "__shared__ float x[32];\n", "one struct"));
+  CHECK(reports(kernel, "asm(\"nanosleep.u32 1;\");\n", "kernels/cuda/prim"));
+  CHECK(reports(kernel, "v += __shfl_xor_sync(~0u, v, 1);\n", "kernels/cuda/prim"));
+  CHECK(reports(kernel, "atomicAdd(p, 1.0f);\n", "kernels/cuda/prim"));
+  CHECK_FALSE(reports("engine/device/device_cuda.cpp", "#include <cuda_runtime.h>\n", "CUDA"));
+  CHECK_FALSE(reports("engine/device/device_cuda.cpp", "cudaMalloc(&p, n);\n", "engine/device"));
+  CHECK_FALSE(reports("engine/kernels/cuda/prim/mma.h", "asm(\"x\");\n", "primitive"));
+  CHECK_FALSE(reports("engine/kernels/cuda/simt/simt.h", "k<<<g, b>>>(x);\n", "launch"));
+}
+
 TEST_CASE("tidy: comments and strings are not code") {
   CHECK_FALSE(reports("tools/a.cpp", "// calls new Foo\nauto s = \"new Foo\";\n", "no bare new"));
   CHECK_FALSE(reports("tools/a.cpp", "auto s = R\"(new Foo \" )\";\nint x = 1'000;\n", "no bare"));

@@ -1,0 +1,66 @@
+// engine/kernels/cuda/simt/emulator.h — The emulator as tests see it: a stream that runs kernels on
+// the host. One OS thread runs one block; inside it every CUDA thread is a fiber that runs until it
+// waits. An Emulator owns its OS threads and fiber stacks; one thread calls it at a time; launch()
+// on its stream returns when the grid has run. What it finds - a barrier in divergent code, a
+// deadlock, a wrong launch shape - ends the launch and goes to check_failed(), so a test that
+// installs a throwing handler can catch it, and the Emulator is usable afterwards.
+//
+// A test instrument, not a backend: memory order is too strong, time means nothing.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "engine/kernels/cuda/simt/stream.h"
+
+namespace swarm::simt {
+
+// Which waiting thread goes on first. A kernel whose result depends on it has a missing barrier.
+enum class Order : uint8_t { forward, reverse, random };
+
+struct EmulatorOptions {
+  Order order = Order::forward;
+  uint64_t seed = 1;                   // of Order::random
+  int threads = 0;                     // OS threads; 0 = as many as the machine has cores
+};
+
+class Emulator {
+ public:
+  explicit Emulator(const EmulatorOptions& options = {});
+  ~Emulator();
+  Emulator(const Emulator&) = delete;
+  Emulator& operator=(const Emulator&) = delete;
+
+  Stream stream() { return reinterpret_cast<Stream>(this); }
+  const EmulatorOptions& options() const { return options_; }
+  uint64_t switches() const;           // fibers resumed since construction
+
+  class Pool;
+  Pool& pool() { return *pool_; }      // for simt_host.cpp
+
+ private:
+  EmulatorOptions options_;
+  std::unique_ptr<Pool> pool_;
+};
+
+// Fills memory with a pattern that is NaN as f32, f64, f16, bf16, e4m3 and e5m2. Two patterns
+// (variant 0 and 1), so that integers that nobody wrote differ between two runs.
+void poison(void* memory, size_t bytes, int variant);
+
+// Calls run(stream, name) once per order, for tests that demand identical bits.
+template <class Run>
+void for_each_order(Run&& run) {
+  const EmulatorOptions kOrders[] = {{.order = Order::forward},
+                                     {.order = Order::reverse},
+                                     {.order = Order::random, .seed = 7},
+                                     {.order = Order::random, .seed = 8, .threads = 1}};
+  const char* kNames[] = {"forward", "reverse", "random 7", "random 8, one OS thread"};
+  for (int i = 0; i < 4; ++i) {
+    Emulator emulator(kOrders[i]);
+    run(emulator.stream(), std::string(kNames[i]));
+  }
+}
+
+}  // namespace swarm::simt
