@@ -160,7 +160,7 @@ void BlockRunner::entry() {
   Thread& thread = *self.threads_[static_cast<size_t>(self.current_)];
   thread.fiber.entered(self.scheduler_);
   try {
-    self.grid_->body(self.grid_->data);
+    self.grid_->body();
   } catch (const std::exception& error) {
     self.failure_ = {std::string("the kernel threw: ") + error.what(), {}};
   } catch (...) {

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -20,8 +21,7 @@ namespace swarm::simt {
 // What is the same for all blocks of a launch.
 struct GridRun {
   Config config;
-  Body body = nullptr;
-  void* data = nullptr;
+  std::function<void()> body;          // of one CUDA thread
   EmulatorOptions options;
 };
 

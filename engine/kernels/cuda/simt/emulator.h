@@ -10,6 +10,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -26,6 +27,17 @@ struct EmulatorOptions {
   int threads = 0;                     // OS threads; 0 = as many as the machine has cores
 };
 
+// A stream of an Emulator. `defer` receives each launch as work to run now or to keep (a graph that
+// is being captured); without it a launch runs at once. Owned by whoever makes it; the Emulator
+// outlives it.
+class Emulator;
+struct EmulatedStream {
+  Emulator& emulator;
+  std::function<void(std::function<void()> work)> defer;
+
+  Stream handle() { return reinterpret_cast<Stream>(this); }
+};
+
 class Emulator {
  public:
   explicit Emulator(const EmulatorOptions& options = {});
@@ -33,7 +45,7 @@ class Emulator {
   Emulator(const Emulator&) = delete;
   Emulator& operator=(const Emulator&) = delete;
 
-  Stream stream() { return reinterpret_cast<Stream>(this); }
+  Stream stream() { return stream_.handle(); }
   const EmulatorOptions& options() const { return options_; }
   uint64_t switches() const;           // fibers resumed since construction
 
@@ -42,6 +54,7 @@ class Emulator {
 
  private:
   EmulatorOptions options_;
+  EmulatedStream stream_{*this, {}};
   std::unique_ptr<Pool> pool_;
 };
 

@@ -74,7 +74,7 @@ Status launch(const Config& config, void (*kernel)(Params...),
                   static_cast<unsigned>(config.grid.z));
   kernel<<<grid, static_cast<unsigned>(config.block), static_cast<size_t>(config.shared_bytes),
            config.stream>>>(args...);
-  return {static_cast<int>(cudaGetLastError())};
+  return {static_cast<int>(cudaPeekAtLastError())};   // left for the device layer to take
 }
 
 }  // namespace SIMT_SIDE

@@ -143,15 +143,19 @@ void poison(void* memory, size_t bytes, int variant) {
 
 inline namespace emulated {
 
-void run_grid(const Config& config, Body body, void* data) {
+void run_grid(const Config& config, std::function<void()> body) {
   check_config(config);
-  auto& emulator = *reinterpret_cast<Emulator*>(config.stream);
-  const GridRun grid{config, body, data, emulator.options()};
-  const Failure failure =
-      emulator.pool().run(grid, config.grid.x * config.grid.y * config.grid.z);
-  if (!failure.message.empty())
-    check_failed("emulated kernel", failure.where.file, failure.where.line,
-                 " " + failure.message);
+  auto& stream = *reinterpret_cast<EmulatedStream*>(config.stream);
+  auto run = [grid = GridRun{config, std::move(body), stream.emulator.options()},
+              emulator = &stream.emulator] {
+    const int64_t blocks = grid.config.grid.x * grid.config.grid.y * grid.config.grid.z;
+    const Failure failure = emulator->pool().run(grid, blocks);
+    if (!failure.message.empty())
+      check_failed("emulated kernel", failure.where.file, failure.where.line,
+                   " " + failure.message);
+  };
+  if (stream.defer) stream.defer(std::move(run));
+  else run();
 }
 
 void sync_threads(Where where) { runner().sync_threads(where); }

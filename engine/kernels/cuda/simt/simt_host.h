@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <string_view>
 #include <type_traits>
 
@@ -100,16 +101,15 @@ inline constexpr uint8_t kPoison = 0xff;
 
 // --- launch ------------------------------------------------------------------------------------
 
-using Body = void (*)(void* data);
-void run_grid(const Config& config, Body body, void* data);
+// `body` runs once per CUDA thread.
+void run_grid(const Config& config, std::function<void()> body);
 
-// Returns when the whole grid has run.
+// Returns when the whole grid has run, or has been kept for later by the stream.
 template <class... Params>
 Status launch(const Config& config, void (*kernel)(Params...),
               std::type_identity_t<Params>... args) {
   static_assert((sizeof(Params) + ... + 0) <= kParamBytesMax);
-  auto call = [&] { kernel(args...); };
-  run_grid(config, [](void* data) { (*static_cast<decltype(call)*>(data))(); }, &call);
+  run_grid(config, [kernel, args...] { kernel(args...); });
   return {};
 }
 

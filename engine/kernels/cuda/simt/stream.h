@@ -9,8 +9,8 @@ struct CUstream_st;                    // what cudaStream_t points to
 
 namespace swarm::simt {
 
-// Equals cudaStream_t. In the emulated build it is the handle of an Emulator (emulator.h), which
-// decides in which order threads run. Borrowed: whoever made it outlives the launches on it.
+// Equals cudaStream_t. In the emulated build it is the handle of an EmulatedStream (emulator.h),
+// whose Emulator decides in which order threads run. Borrowed: its owner outlives the launches.
 using Stream = CUstream_st*;
 
 inline constexpr int kWarp = 32;                        // lanes per warp

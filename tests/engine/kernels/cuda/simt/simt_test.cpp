@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <functional>
 #include <stdexcept>
 #include <vector>
 
@@ -116,6 +117,23 @@ TEST_CASE("simt: the largest block fits, and the count of switches is bounded") 
   for (const prim::bf16 value : y) CHECK(prim::to_float(value) == 1.0f);
   // Per thread: the start, ten shuffles, two barriers.
   CHECK(emulator.switches() == 1024 * 13);
+}
+
+TEST_CASE("simt: a stream can keep launches and run them later, as often as it likes") {
+  simt::Emulator emulator;
+  std::vector<std::function<void()>> kept;
+  simt::EmulatedStream stream{emulator, [&](std::function<void()> work) {
+                                kept.push_back(std::move(work));
+                              }};
+  std::vector<int64_t> out(2, -1);
+  CHECK(test::block_numbers(stream.handle(), out.data(), {.x = 2}).ok());
+  CHECK(out[1] == -1);
+  REQUIRE(kept.size() == 1);
+  for (int round = 0; round < 2; ++round) {
+    out[1] = -1;
+    kept[0]();
+    CHECK(out[1] == 1);
+  }
 }
 
 TEST_CASE("simt: poison is NaN in every storage type, and integers see two patterns") {
