@@ -4,6 +4,8 @@
 #include <charconv>
 #include <string_view>
 
+#include "engine/kernels/kv_type.h"
+
 namespace swarm::engine {
 namespace {
 
@@ -38,14 +40,13 @@ bool is_cuda_device(std::string_view text) {
 
 Result<void> EngineConfig::validate() const {
   constexpr std::array<std::string_view, 4> kIsas{"auto", "reference", "avx2", "avx512"};
-  constexpr std::array<std::string_view, 2> kKvTypes{"f32", "f16"};
   if (model.empty())
     return invalid_input("engine.model: expected a GGUF path or synth:PRESET, found \"\"");
   if (device != "auto" && device != "cpu" && !is_cuda_device(device))
     return invalid_input("engine.device: expected auto, cpu or cuda:N, found \"" + device + "\"");
   SWARM_TRY_VOID(check_choice("isa", isa, kIsas));
-  SWARM_TRY_VOID(check_choice("k_type", k_type, kKvTypes));
-  SWARM_TRY_VOID(check_choice("v_type", v_type, kKvTypes));
+  SWARM_TRY_VOID(check_choice("k_type", k_type, kernels::kKvTypeNames));
+  SWARM_TRY_VOID(check_choice("v_type", v_type, kernels::kKvTypeNames));
   SWARM_TRY_VOID(check_between("page_tokens", page_tokens, 1, 256));
   SWARM_TRY_VOID(check_between("max_running", max_running, 1, 4096));
   SWARM_TRY_VOID(check_between("max_resident", max_resident, max_running, 1 << 20));

@@ -12,7 +12,9 @@ struct EngineConfig {
   std::string model;                 // GGUF path or "synth:PRESET[:TYPE[:LAYERS]]"
   std::string device = "auto";       // auto | cpu | cuda:N (cuda: a later build)
   std::string isa = "auto";          // auto | reference | avx2 | avx512: forced for bisecting
-  std::string k_type = "f16";        // KV cache types, chosen separately: f32 | f16
+  // KV cache types, chosen separately: f32 | f16 | bf16 | q8_0 | q4_0 (the last two need a head
+  // size that is a multiple of 32).
+  std::string k_type = "f16";
   std::string v_type = "f16";
   int32_t page_tokens = 16;          // [1, 256]
   uint64_t kv_bytes_max = 0;         // 0 = enough for max_resident contexts, at most 1 GiB

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <new>
 
+#include "engine/base/check.h"
 #include "engine/base/units.h"
 #include "engine/chat.h"
 #include "engine/chat_codec.h"
@@ -48,8 +49,11 @@ ModelInfo describe(const model::Transformer& transformer, const formats::GgufFil
           .bytes_per_token = transformer.bytes_per_token()};
 }
 
+// EngineConfig::validate() came before.
 model::KvType kv_type(const std::string& name) {
-  return name == "f32" ? model::KvType::f32 : model::KvType::f16;
+  const auto found = kernels::kv_type_by_name(name);
+  SWARM_CHECK(found.has_value(), name);
+  return *found;
 }
 
 }  // namespace

@@ -20,7 +20,7 @@
 
 #include "engine/base/error.h"
 #include "engine/formats/block_types.h"
-#include "engine/kernels/kv_type.h"
+#include "engine/kernels/kv_layer.h"
 
 namespace swarm::engine::kernels {
 
@@ -54,24 +54,6 @@ struct ExpertWeights {
 struct LinearOutput {
   Weight weight;
   float* y = nullptr;                  // [tokens, weight.rows]
-};
-
-// K and V of one layer: [page][kv_head][slot][head_dim].
-struct KvLayer {
-  KvType k_type = KvType::f16;
-  KvType v_type = KvType::f16;
-  int32_t page_tokens = 0;
-  int32_t kv_heads = 0;
-  int32_t head_dim = 0;
-  std::byte* k = nullptr;
-  std::byte* v = nullptr;
-
-  size_t offset(int32_t page, int32_t head, int32_t slot) const {   // in elements
-    const auto row = (static_cast<size_t>(page) * static_cast<size_t>(kv_heads) +
-                      static_cast<size_t>(head)) * static_cast<size_t>(page_tokens) +
-                     static_cast<size_t>(slot);
-    return row * static_cast<size_t>(head_dim);
-  }
 };
 
 // Consecutive rows of the batch that are consecutive positions of one sequence. Position p lives in

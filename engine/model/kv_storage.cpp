@@ -15,11 +15,17 @@ void KvUnmap::operator()(std::byte* data) const noexcept { munmap(data, bytes); 
 namespace {
 
 Result<KvStore> map_store(const ModelConfig& config, const TransformerOptions& options,
-                          KvType type) {
+                          KvType type, const char* option) {
+  if (kernels::kv_quantised(type) && config.head_dim % kernels::kKvGroup != 0) {
+    return invalid_input(std::string(option) + ": " + std::string(kernels::kv_type_name(type)) +
+                         " needs a head size that is a multiple of " +
+                         std::to_string(kernels::kKvGroup) + ", this model has " +
+                         std::to_string(config.head_dim));
+  }
   KvStore store;
   store.page_bytes = static_cast<size_t>(options.page_tokens) *
-                     static_cast<size_t>(config.kv_heads) * static_cast<size_t>(config.head_dim) *
-                     kernels::kv_element_bytes(type);
+                     static_cast<size_t>(config.kv_heads) *
+                     kernels::kv_row_bytes(type, config.head_dim);
   const auto layer_bytes = checked_mul(store.page_bytes, static_cast<uint64_t>(options.page_count));
   const auto bytes = checked_mul(layer_bytes.value_or(UINT64_MAX),
                                  static_cast<uint64_t>(config.layers));
@@ -44,8 +50,8 @@ Result<KvStore> map_store(const ModelConfig& config, const TransformerOptions& o
 
 Result<KvStorage> KvStorage::make(const ModelConfig& config, const TransformerOptions& options) {
   KvStorage kv;
-  SWARM_TRY(kv.k_, map_store(config, options, options.k_type));
-  SWARM_TRY(kv.v_, map_store(config, options, options.v_type));
+  SWARM_TRY(kv.k_, map_store(config, options, options.k_type, "k_type"));
+  SWARM_TRY(kv.v_, map_store(config, options, options.v_type, "v_type"));
   kv.shape_ = {.k_type = options.k_type, .v_type = options.v_type,
                .page_tokens = options.page_tokens, .kv_heads = config.kv_heads,
                .head_dim = config.head_dim};

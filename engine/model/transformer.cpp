@@ -266,8 +266,9 @@ Result<std::unique_ptr<Transformer>> Transformer::open(
 }
 
 uint64_t kv_bytes_per_token(const ModelConfig& config, KvType k_type, KvType v_type) {
-  const uint64_t elements = product(config.layers, config.kv_heads * config.head_dim);
-  return elements * (kernels::kv_element_bytes(k_type) + kernels::kv_element_bytes(v_type));
+  return product(config.layers, config.kv_heads) *
+         (kernels::kv_row_bytes(k_type, config.head_dim) +
+          kernels::kv_row_bytes(v_type, config.head_dim));
 }
 
 }  // namespace swarm::engine::model

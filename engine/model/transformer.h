@@ -22,7 +22,7 @@ using TokenId = int32_t;
 
 namespace swarm::engine::model {
 
-using kernels::KvType;   // f32 or f16; K and V choose separately
+using kernels::KvType;   // K and V choose separately
 
 struct TransformerOptions {
   KvType k_type = KvType::f16;

@@ -8,6 +8,7 @@
 #include "engine/model/model_source.h"
 #include "engine/model/transformer.h"
 #include "orchestrator/cli/commands.h"
+#include "orchestrator/cli/engine_options.h"
 
 namespace swarm::cli {
 namespace {
@@ -76,11 +77,17 @@ void print(const Options& options, const std::vector<std::vector<float>>& rows,
   }
 }
 
+Result<KvType> kv_type(const std::string& name) {
+  if (const auto found = engine::kernels::kv_type_by_name(name)) return *found;
+  return invalid_input("--kv: expected f32, f16, bf16, q8_0 or q4_0, found \"" + name + "\"");
+}
+
 Result<int> run_logits(const Options& options, CommandContext& context) {
   SWARM_TRY(auto file, engine::model::open_model(options.model));
   TransformerOptions model_options;
-  model_options.k_type = options.kv == "f32" ? KvType::f32 : KvType::f16;
-  model_options.v_type = model_options.k_type;
+  const KvTypeNames kv = split_kv_types(options.kv);
+  SWARM_TRY(model_options.k_type, kv_type(kv.k));
+  SWARM_TRY(model_options.v_type, kv_type(kv.v));
   model_options.page_tokens = kPageTokens;
   model_options.page_count = static_cast<int32_t>(options.tokens.size()) / kPageTokens + 1;
   model_options.batch_tokens_max = kBatchTokens;
@@ -108,8 +115,7 @@ void register_logits(CLI::App& app, CommandContext& context) {
       ->delimiter(',')
       ->required();
   sub->add_flag("--all", options->all, "one row per position, not only the last");
-  sub->add_option("--kv", options->kv, "type of K and V in the cache")
-      ->check(CLI::IsMember({"f32", "f16"}))
+  sub->add_option("--kv", options->kv, "type of K and V in the cache, or apart: q8_0/q4_0")
       ->capture_default_str();
   sub->add_option("--isa", options->isa, "auto, reference, avx2 or avx512")->capture_default_str();
   sub->add_option("--threads", options->threads, "0 = one per core")

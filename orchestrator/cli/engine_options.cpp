@@ -7,6 +7,12 @@
 
 namespace swarm::cli {
 
+KvTypeNames split_kv_types(const std::string& text) {
+  const size_t cut = text.find_first_of("/,");
+  const std::string k = text.substr(0, cut);
+  return {k, cut == std::string::npos ? k : text.substr(cut + 1)};
+}
+
 void add_engine_options(CLI::App& app, engine::EngineConfig& config) {
   app.add_option("--model", config.model, "GGUF file or synth:PRESET[:TYPE[:LAYERS]]")
       ->required()
@@ -17,11 +23,11 @@ void add_engine_options(CLI::App& app, engine::EngineConfig& config) {
   app.add_option_function<std::string>(
          "--kv",
          [&config](const std::string& types) {
-           const size_t comma = types.find(',');
-           config.k_type = types.substr(0, comma);
-           config.v_type = comma == std::string::npos ? config.k_type : types.substr(comma + 1);
+           const KvTypeNames names = split_kv_types(types);
+           config.k_type = names.k;
+           config.v_type = names.v;
          },
-         "KV cache type, or K and V apart: f16, f32, f32,f16")
+         "KV cache type f32, f16, bf16, q8_0 or q4_0; or K and V apart: q8_0/q4_0")
       ->type_name("TYPE");
   app.add_option_function<std::string>(
          "--kv-bytes",

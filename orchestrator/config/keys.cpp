@@ -81,14 +81,15 @@ Type model_type() {
 
 Type engine_type() {
   Type kv_memory{.kind = Kind::bytes, .choices = {"auto"}};
+  const Type kv_type = choice({"f32", "f16", "bf16", "q8_0", "q4_0"});
   return object(
       {
           optional("device", text(), "auto or cpu", "auto"),
           optional("isa", choice({"auto", "reference", "avx2", "avx512"}),
                    "CPU instruction set, forced for bisecting", "auto"),
           optional("kv_memory", kv_memory, "bytes for the KV cache", "auto"),
-          optional("k_type", choice({"f32", "f16"}), "type of cached keys", "f16"),
-          optional("v_type", choice({"f32", "f16"}), "type of cached values", "f16"),
+          optional("k_type", kv_type, "type of cached keys", "f16"),
+          optional("v_type", kv_type, "type of cached values", "f16"),
           optional("page_tokens", integer(1, 256), "tokens per KV page", 16),
           optional("max_running", integer(1, 4096), "sequences decoded together", 16),
           optional("max_resident", integer(1, 65536), "contexts kept in KV; at least max_running",

@@ -87,7 +87,7 @@ TEST_CASE("engine: what cannot be opened is refused with field, range and value"
   CHECK(error_with([](auto& c) { c.device = "cuda:0"; }).find("no CUDA backend") !=
         std::string::npos);
   CHECK(error_with([](auto& c) { c.k_type = "q8"; }) ==
-        "engine.k_type: expected one of f32, f16, found \"q8\"");
+        "engine.k_type: expected one of f32, f16, bf16, q8_0, q4_0, found \"q8\"");
   CHECK(error_with([](auto& c) { c.kv_bytes_max = 10; }).starts_with("engine.kv_bytes_max:"));
   const auto missing = Engine::open({.model = "no/such/model.gguf"}, clock);
   REQUIRE(!missing);

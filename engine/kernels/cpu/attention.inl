@@ -9,13 +9,23 @@
 // [rows][width] each, keys [kLanes][width], top and total [rows]; width = head_dim rounded up to
 // lanes.
 
-inline size_t kv_bytes(KvType type) { return type == KvType::f32 ? 4 : 2; }
-// KvLayer::offset, not shared with files compiled for other instruction sets.
-inline size_t kv_offset(const KvLayer& kv, int32_t page, int32_t head, int32_t slot) {
-  const auto row = (static_cast<size_t>(page) * static_cast<size_t>(kv.kv_heads) +
-                    static_cast<size_t>(head)) * static_cast<size_t>(kv.page_tokens) +
-                   static_cast<size_t>(slot);
-  return row * static_cast<size_t>(kv.head_dim);
+// KvLayer::place and what it needs, not shared with files compiled for other instruction sets.
+inline size_t code_bytes(KvType type, size_t count) {
+  if (type == KvType::f32) return count * 4;
+  if (type == KvType::q8_0) return count;
+  return type == KvType::q4_0 ? count / 2 : count * 2;
+}
+inline size_t scale_bytes(KvType type, size_t count) {
+  return type == KvType::q8_0 || type == KvType::q4_0 ? count / kKvGroup * 2 : 0;
+}
+inline KvPlace kv_place(const KvLayer& kv, KvType type, int32_t page, int32_t head, int32_t slot) {
+  const auto slots = static_cast<size_t>(kv.page_tokens);
+  const auto at = static_cast<size_t>(slot);
+  const size_t code_row = code_bytes(type, static_cast<size_t>(kv.head_dim));
+  const size_t scale_row = scale_bytes(type, static_cast<size_t>(kv.head_dim));
+  const size_t first = (static_cast<size_t>(page) * static_cast<size_t>(kv.kv_heads) +
+                        static_cast<size_t>(head)) * slots * (code_row + scale_row);
+  return {first + at * code_row, first + slots * code_row + at * scale_row};
 }
 
 inline int32_t padded(int32_t head_dim) { return (head_dim + kLanes - 1) / kLanes * kLanes; }
@@ -26,22 +36,68 @@ size_t attention_scratch_bytes(int32_t rows, int32_t head_dim) {
   return (3 * width * kLanes + 2 * count * width + 2 * count) * sizeof(float);
 }
 
-inline void load_kv_row(KvType type, const std::byte* base, size_t offset, int32_t count,
-                        float* out) {
+inline float scale_at(const std::byte* scales, int32_t group) {
+  uint16_t bits;
+  __builtin_memcpy(&bits, scales + group * 2, 2);
+  return _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(bits)));
+}
+
+// Rows of f16 or bf16 whose last vector may be partly past their end.
+template <class Load>
+inline void load_half_row(const std::byte* codes, int32_t count, float* out, Load load_lanes_of) {
   for (int32_t j = 0; j < count; j += kLanes) {
     const int lanes = count - j < kLanes ? count - j : kLanes;
-    const std::byte* p = base + (offset + static_cast<size_t>(j)) * kv_bytes(type);
-    F v;
-    if (type == KvType::f32) {
-      v = load_lanes(reinterpret_cast<const float*>(p), lanes);
-    } else if (lanes == kLanes) {
-      v = load_f16(p);
-    } else {
-      uint16_t half[kLanes] = {};
-      __builtin_memcpy(half, p, static_cast<size_t>(lanes) * 2);
-      v = load_f16(half);
+    if (lanes == kLanes) {
+      store(out + j, load_lanes_of(codes + j * 2));
+      continue;
     }
-    store(out + j, v);
+    uint16_t half[kLanes] = {};
+    __builtin_memcpy(half, codes + j * 2, static_cast<size_t>(lanes) * 2);
+    store(out + j, load_lanes_of(half));
+  }
+}
+
+// head_dim is a multiple of 32 here: 16 nibble bytes make elements 0..15 and 16..31 of a group.
+inline void load_q4_row(const std::byte* codes, const std::byte* scales, int32_t count,
+                        float* out) {
+  for (int32_t g = 0; g < count / kKvGroup; ++g) {
+    const F scale = set1(scale_at(scales, g));
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(codes + g * 16));
+    const __m128i low4 = _mm_set1_epi8(15);
+    const __m128i halves[2] = {_mm_and_si128(bytes, low4),
+                               _mm_and_si128(_mm_srli_epi16(bytes, 4), low4)};
+    for (int h = 0; h < 2; ++h) {
+      int8_t levels[16];
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(levels),
+                       _mm_sub_epi8(halves[h], _mm_set1_epi8(8)));
+      for (int j = 0; j < 16; j += kLanes) {
+        store(out + g * kKvGroup + h * 16 + j, mul(load_i8(levels + j), scale));
+      }
+    }
+  }
+}
+
+inline void load_kv_row(KvType type, const std::byte* base, KvPlace place, int32_t count,
+                        float* out) {
+  const std::byte* codes = base + place.codes;
+  switch (type) {
+    case KvType::f32:
+      for (int32_t j = 0; j < count; j += kLanes) {
+        const int lanes = count - j < kLanes ? count - j : kLanes;
+        store(out + j, load_lanes(reinterpret_cast<const float*>(codes) + j, lanes));
+      }
+      return;
+    case KvType::f16:
+      return load_half_row(codes, count, out, [](const void* p) { return load_f16(p); });
+    case KvType::bf16:
+      return load_half_row(codes, count, out, [](const void* p) { return load_bf16(p); });
+    case KvType::q8_0:
+      for (int32_t j = 0; j < count; j += kLanes) {
+        const F scale = set1(scale_at(base + place.scales, j / kKvGroup));
+        store(out + j, mul(load_i8(codes + j), scale));
+      }
+      return;
+    case KvType::q4_0: return load_q4_row(codes, base + place.scales, count, out);
   }
 }
 
@@ -79,10 +135,12 @@ inline void gather_block(const AttentionTile& tile, const AttentionState& s, int
     float* value = s.value_block + i * s.width;
     if (i < count) {
       const int32_t position = first + i;
-      const size_t offset = kv_offset(kv, tile.pages[position / kv.page_tokens], tile.kv_head,
-                                      position % kv.page_tokens);
-      load_kv_row(kv.k_type, kv.k, offset, kv.head_dim, key);
-      load_kv_row(kv.v_type, kv.v, offset, kv.head_dim, value);
+      const int32_t page = tile.pages[position / kv.page_tokens];
+      const int32_t slot = position % kv.page_tokens;
+      const KvPlace k = kv_place(kv, kv.k_type, page, tile.kv_head, slot);
+      const KvPlace v = kv_place(kv, kv.v_type, page, tile.kv_head, slot);
+      load_kv_row(kv.k_type, kv.k, k, kv.head_dim, key);
+      load_kv_row(kv.v_type, kv.v, v, kv.head_dim, value);
       continue;
     }
     for (int32_t j = 0; j < s.width; j += kLanes) {

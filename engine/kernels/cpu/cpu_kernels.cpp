@@ -9,6 +9,7 @@
 #include "engine/kernels/cpu/activations.h"
 #include "engine/kernels/cpu/scratch.h"
 #include "engine/kernels/cpu/thread_pool.h"
+#include "engine/kernels/kv_rows.h"
 
 namespace swarm::engine::kernels {
 namespace {
@@ -259,10 +260,11 @@ class CpuKernels final : public Kernels {
     for (int32_t h = 0; h < kv.kv_heads; ++h) {
       float* k = args.k + at(row * kv.kv_heads + h, kv.head_dim);
       norm_rope(k, args.k_norm);
-      const size_t offset = kv.offset(page, h, position % kv.page_tokens);
-      store_kv(kv.k_type, kv.k, offset, k, kv.head_dim);
-      store_kv(kv.v_type, kv.v, offset, args.v + at(row * kv.kv_heads + h, kv.head_dim),
-               kv.head_dim);
+      const float* v = args.v + at(row * kv.kv_heads + h, kv.head_dim);
+      const int32_t slot = position % kv.page_tokens;
+      const auto width = static_cast<size_t>(kv.head_dim);
+      store_kv(kv.k_type, {k, width}, kv.k, kv.k_place(page, h, slot));
+      store_kv(kv.v_type, {v, width}, kv.v, kv.v_place(page, h, slot));
     }
   }
 
@@ -275,12 +277,12 @@ class CpuKernels final : public Kernels {
     }
   }
 
-  void store_kv(KvType type, std::byte* base, size_t offset, const float* x,
-                int32_t count) const {
-    if (type == KvType::f32) {
-      std::copy_n(x, count, reinterpret_cast<float*>(base) + offset);
+  void store_kv(KvType type, std::span<const float> x, std::byte* base, KvPlace place) const {
+    if (type == KvType::f16) {
+      table_.to_f16(x.data(), static_cast<int32_t>(x.size()),
+                    reinterpret_cast<uint16_t*>(base + place.codes));
     } else {
-      table_.to_f16(x, count, reinterpret_cast<uint16_t*>(base) + offset);
+      store_kv_row(type, x, base, place);
     }
   }
 

@@ -2,16 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <vector>
 
 #include "engine/base/check.h"
+#include "engine/kernels/kv_rows.h"
 
 namespace swarm::engine::kernels {
 namespace {
-
-using formats::f16_to_f32;
-using formats::f32_to_f16;
 
 size_t at(int32_t row, int32_t width) {
   return static_cast<size_t>(row) * static_cast<size_t>(width);
@@ -44,31 +41,6 @@ void rope_row(float* x, const float* cos, const float* sin, int32_t head_dim) {
     const float b = x[j + half];
     x[j] = a * cos[j] - b * sin[j];
     x[j + half] = a * sin[j] + b * cos[j];
-  }
-}
-
-void store_kv(KvType type, std::byte* base, size_t offset, const float* x, int32_t count) {
-  for (int32_t j = 0; j < count; ++j) {
-    const size_t i = offset + static_cast<size_t>(j);
-    if (type == KvType::f32) {
-      std::memcpy(base + i * 4, &x[j], 4);
-    } else {
-      const uint16_t bits = f32_to_f16(x[j]);
-      std::memcpy(base + i * 2, &bits, 2);
-    }
-  }
-}
-
-void load_kv(KvType type, const std::byte* base, size_t offset, float* x, int32_t count) {
-  for (int32_t j = 0; j < count; ++j) {
-    const size_t i = offset + static_cast<size_t>(j);
-    if (type == KvType::f32) {
-      std::memcpy(&x[j], base + i * 4, 4);
-    } else {
-      uint16_t bits = 0;
-      std::memcpy(&bits, base + i * 2, 2);
-      x[j] = f16_to_f32(bits);
-    }
   }
 }
 
@@ -186,9 +158,10 @@ class ReferenceKernels final : public Kernels {
       const float* v = args.v + at(row * kv.kv_heads + h, kv.head_dim);
       norm_row(k, args.k_norm, args.eps, kv.head_dim, k);
       rope_row(k, cos, sin, kv.head_dim);
-      const size_t offset = kv.offset(page, h, position % kv.page_tokens);
-      store_kv(kv.k_type, kv.k, offset, k, kv.head_dim);
-      store_kv(kv.v_type, kv.v, offset, v, kv.head_dim);
+      const int32_t slot = position % kv.page_tokens;
+      const auto width = static_cast<size_t>(kv.head_dim);
+      store_kv_row(kv.k_type, {k, width}, kv.k, kv.k_place(page, h, slot));
+      store_kv_row(kv.v_type, {v, width}, kv.v, kv.v_place(page, h, slot));
     }
   }
 
@@ -198,15 +171,14 @@ class ReferenceKernels final : public Kernels {
     const int32_t kv_head = head / (args.heads / kv.kv_heads);
     const float* q = args.q + at((span.first_row + i) * args.heads + head, kv.head_dim);
     float* out = args.out + at((span.first_row + i) * args.heads + head, kv.head_dim);
-    const auto offset = [&](int32_t p) {
-      return kv.offset(span.pages[static_cast<size_t>(p / kv.page_tokens)], kv_head,
-                       p % kv.page_tokens);
+    const auto page = [&](int32_t p) {
+      return span.pages[static_cast<size_t>(p / kv.page_tokens)];
     };
 
     std::vector<float> row(static_cast<size_t>(kv.head_dim));
     std::vector<double> scores(static_cast<size_t>(visible));
     for (int32_t p = 0; p < visible; ++p) {
-      load_kv(kv.k_type, kv.k, offset(p), row.data(), kv.head_dim);
+      load_kv_row(kv.k_type, kv.k, kv.k_place(page(p), kv_head, p % kv.page_tokens), row);
       scores[static_cast<size_t>(p)] = dot(q, row.data(), kv.head_dim) * double{args.scale};
     }
     const double top = *std::max_element(scores.begin(), scores.end());
@@ -214,7 +186,7 @@ class ReferenceKernels final : public Kernels {
     for (double& score : scores) sum += score = std::exp(score - top);
     std::vector<double> mixed(static_cast<size_t>(kv.head_dim));
     for (int32_t p = 0; p < visible; ++p) {
-      load_kv(kv.v_type, kv.v, offset(p), row.data(), kv.head_dim);
+      load_kv_row(kv.v_type, kv.v, kv.v_place(page(p), kv_head, p % kv.page_tokens), row);
       for (size_t j = 0; j < mixed.size(); ++j) mixed[j] += scores[static_cast<size_t>(p)] * row[j];
     }
     for (size_t j = 0; j < mixed.size(); ++j) out[j] = static_cast<float>(mixed[j] / sum);

@@ -32,11 +32,12 @@ struct AttentionCase {
 };
 
 struct AttentionRun {
-  std::vector<float> q, out;
+  std::vector<float> q, k, v, out;
   std::vector<std::byte> k_pages, v_pages;
 };
 
-AttentionRun run_attention(Kernels& kernels, const AttentionCase& c) {
+// Appends with one backend and reads what it stored with another.
+AttentionRun run_attention(Kernels& writer, Kernels& reader, const AttentionCase& c) {
   const int32_t before = 21, count = 18, tokens = before + count + 5;
   Rng rng(static_cast<uint64_t>(c.head_dim * 64 + c.heads));
   const auto rows = [&](int32_t heads) {
@@ -44,14 +45,16 @@ AttentionRun run_attention(Kernels& kernels, const AttentionCase& c) {
   };
   AttentionRun run;
   run.q = rows(c.heads);
-  std::vector<float> k = rows(c.kv_heads), v = rows(c.kv_heads);
+  std::vector<float>&k = run.k, &v = run.v;
+  k = rows(c.kv_heads);
+  v = rows(c.kv_heads);
   const auto norm = test::random_rows(rng, size_t(c.head_dim));
   const auto cos = test::random_rows(rng, size_t(tokens) * size_t(c.head_dim / 2));
   const auto sin = test::random_rows(rng, size_t(tokens) * size_t(c.head_dim / 2));
   const int32_t pages = 60 / c.page_tokens + 4;
-  const size_t elements = size_t(2 * pages * c.page_tokens * c.kv_heads * c.head_dim);
-  run.k_pages.resize(elements * kv_element_bytes(c.k_type));
-  run.v_pages.resize(elements * kv_element_bytes(c.v_type));
+  const size_t rows_stored = size_t(2 * pages * c.page_tokens * c.kv_heads);
+  run.k_pages.resize(rows_stored * kv_row_bytes(c.k_type, c.head_dim));
+  run.v_pages.resize(rows_stored * kv_row_bytes(c.v_type, c.head_dim));
   run.out.assign(run.q.size(), NAN);
   std::vector<int32_t> first, second;
   for (int32_t i = 0; i < pages; ++i) {
@@ -66,7 +69,7 @@ AttentionRun run_attention(Kernels& kernels, const AttentionCase& c) {
   const QkvArgs append{.q = run.q.data(), .k = k.data(), .v = v.data(), .q_norm = norm.data(),
                        .k_norm = norm.data(), .cos = cos.data(), .sin = sin.data(), .eps = 1e-6f,
                        .heads = c.heads, .spans = history, .kv = kv};
-  kernels.qk_norm_rope_append(append);
+  writer.qk_norm_rope_append(append);
   // Rows of `now` count from the start of the batch, as the transformer would pass them.
   const auto shift = [&](std::vector<float>& values, int32_t heads) {
     return values.data() + size_t(before) * size_t(heads) * size_t(c.head_dim);
@@ -81,8 +84,8 @@ AttentionRun run_attention(Kernels& kernels, const AttentionCase& c) {
   next.cos = cos.data() + size_t(before) * size_t(c.head_dim / 2);
   next.sin = sin.data() + size_t(before) * size_t(c.head_dim / 2);
   next.spans = moved;
-  kernels.qk_norm_rope_append(next);
-  kernels.attention({.q = next.q, .out = shift(run.out, c.heads), .heads = c.heads,
+  writer.qk_norm_rope_append(next);
+  reader.attention({.q = next.q, .out = shift(run.out, c.heads), .heads = c.heads,
                      .scale = 1.0f / std::sqrt(float(c.head_dim)), .spans = moved, .kv = kv});
   run.q.erase(run.q.begin(), run.q.begin() + before * c.heads * c.head_dim);
   run.out.erase(run.out.begin(), run.out.begin() + before * c.heads * c.head_dim);
@@ -93,28 +96,33 @@ AttentionRun run_attention(Kernels& kernels, const AttentionCase& c) {
 
 TEST_CASE("kernels: norm, rope, append and attention equal the scalar backend") {
   const auto reference = kernels_of("reference");
+  constexpr std::pair<KvType, KvType> kTypes[] = {
+      {KvType::f32, KvType::f32},   {KvType::f16, KvType::f32},   {KvType::f32, KvType::f16},
+      {KvType::bf16, KvType::bf16}, {KvType::f16, KvType::q8_0},  {KvType::q8_0, KvType::q8_0},
+      {KvType::q8_0, KvType::q4_0}, {KvType::q4_0, KvType::bf16}, {KvType::q4_0, KvType::q4_0}};
   for (const std::string_view isa : available_isas()) {
     const auto kernels = kernels_of(isa);
     for (const auto& [heads, kv_heads] : {std::pair{1, 1}, {4, 2}, {6, 2}, {9, 1}, {40, 1}}) {
-      for (const int32_t head_dim : {2, 6, 16, 40, 64, 128, 136}) {
+      for (const int32_t head_dim : {2, 6, 16, 32, 40, 64, 96, 128, 136}) {
         for (const int32_t page_tokens : {1, 3, 16}) {
-          for (const auto& [k, v] : {std::pair{KvType::f32, KvType::f32},
-                                     {KvType::f16, KvType::f32}, {KvType::f32, KvType::f16}}) {
+          for (const auto& [k, v] : kTypes) {
+            if ((kv_quantised(k) || kv_quantised(v)) && head_dim % kKvGroup != 0) continue;
             const AttentionCase c{heads, kv_heads, head_dim, page_tokens, k, v};
             CAPTURE(isa);
             CAPTURE(heads);
             CAPTURE(head_dim);
             CAPTURE(page_tokens);
-            const AttentionRun got = run_attention(*kernels, c);
-            const AttentionRun want = run_attention(*reference, c);
-            const auto bad_q = test::compare(got.q, want.q, kBound);
-            if (bad_q) FAIL(*bad_q);
-            // An f16 code may round the other way where the f32 values differ by an ulp: 2^-11 of
-            // it.
-            const bool half = k == KvType::f16 || v == KvType::f16;
-            const auto bad = test::compare(got.out, want.out, half ? test::Bound{.abs = 1e-3}
-                                                                   : kBound);
-            if (bad) FAIL(*bad);
+            CAPTURE(kv_type_name(k));
+            CAPTURE(kv_type_name(v));
+            const AttentionRun got = run_attention(*kernels, *kernels, c);
+            // What is stored may differ by a code where the f32 values differ by an ulp, so the
+            // scalar backend reads the very pages that were written.
+            const AttentionRun want = run_attention(*kernels, *reference, c);
+            REQUIRE(want.k_pages == got.k_pages);
+            if (const auto bad = test::compare(got.out, want.out, kBound)) FAIL(*bad);
+            const AttentionRun scalar = run_attention(*reference, *reference, c);
+            if (const auto bad = test::compare(got.q, scalar.q, kBound)) FAIL(*bad);
+            if (const auto bad = test::compare(got.k, scalar.k, kBound)) FAIL(*bad);
           }
         }
       }
