@@ -2,8 +2,7 @@
 // objects, no policy. Implemented by device_cuda.cpp (the CUDA runtime) and device_host.cpp (host
 // memory); everything above sees device.h only. The thread that called bind() last calls it.
 //
-// Verbs return a Status and never throw. Objects are void*: a stream of the CUDA backend is a
-// cudaStream_t, a stream of the host backend is a HostStream*. Destroying tolerates a lost device.
+// Verbs return a Status and never throw. Objects are void*. Destroying tolerates a lost device.
 #pragma once
 
 #include <cstddef>
@@ -13,6 +12,7 @@
 #include <utility>
 
 #include "engine/base/error.h"
+#include "engine/device/host_stream.h"
 #include "engine/device/info.h"
 
 namespace swarm::engine::device {
@@ -41,6 +41,8 @@ class Backend {
   virtual void release_pinned(void* memory) noexcept = 0;
 
   virtual Status make_stream(void*& out) = 0;
+  virtual void* native(void* stream) = 0;                          // what kernel launches take
+  virtual HostStream* host(void* stream) = 0;                      // nullptr on a card
   virtual void destroy_stream(void* stream) noexcept = 0;
   virtual Status synchronize_stream(void* stream) = 0;
   virtual Status copy(void* stream, void* to, const void* from, size_t bytes, CopyKind kind) = 0;
@@ -61,7 +63,8 @@ class Backend {
   virtual void destroy_exec(void* exec) noexcept = 0;
   virtual Status launch_graph(void* exec, void* stream) = 0;
 
-  virtual Status launch_error() = 0;                               // of the last kernel launch
+  // Of the last kernel launch; cuda_error is what the launch itself returned.
+  virtual Status launch_error(int cuda_error) = 0;
   virtual Status synchronize() = 0;
 };
 

@@ -1,6 +1,5 @@
 // Host memory: sums in double, rounded once. The oracle of the cuBLAS path.
 #include "engine/device/blas_impl.h"
-#include "engine/device/host_stream.h"
 #include "engine/formats/block_types.h"
 
 namespace swarm::engine::device {
@@ -28,7 +27,7 @@ class HostBlas final : public Blas {
   void gemm(const GemmArgs& args) override {
     if (stream_.device().lost()) return;
     const DenseGemm g = check(args);
-    static_cast<HostStream*>(stream_.native())->run([g] { multiply(g); });
+    stream_.host()->run([g] { multiply(g); });
   }
   std::string name() const override { return "host"; }
 

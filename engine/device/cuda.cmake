@@ -49,7 +49,7 @@ function(swarm_cuda_target name)
   set_target_properties(${name} PROPERTIES CUDA_STANDARD 20 CUDA_STANDARD_REQUIRED ON
     CUDA_EXTENSIONS OFF CUDA_RUNTIME_LIBRARY Static POSITION_INDEPENDENT_CODE ON)
   # -lineinfo lets compute-sanitizer and profilers name source lines; it costs no speed.
-  target_compile_options(${name} PRIVATE -lineinfo -Werror=all-warnings
-    -Xcompiler=-Wall,-Wextra -Xfatbin=-compress-all)
+  target_compile_options(${name} PRIVATE --expt-relaxed-constexpr -lineinfo
+    -Werror=all-warnings -Xcompiler=-Wall,-Wextra -Xfatbin=-compress-all)
   target_link_libraries(${name} PUBLIC ${ARG_LINKS})
 endfunction()

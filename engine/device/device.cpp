@@ -69,7 +69,8 @@ Result<Stream> Device::make_stream() {
   if (lost()) return lost_error();
   void* object = nullptr;
   if (!accept(backend_->make_stream(object), "making a stream")) return lost_error();
-  return Stream(*this, Handle(*backend_, object, &Backend::destroy_stream));
+  return Stream(*this, Handle(*backend_, object, &Backend::destroy_stream),
+                backend_->native(object), backend_->host(object));
 }
 
 Result<Event> Device::make_event() {
@@ -85,11 +86,14 @@ Result<void> Device::synchronize() {
   return {};
 }
 
-void Device::launched(std::string_view kernel) {
+void Device::launched(std::string_view kernel, int cuda_error) {
   if (lost()) return;
-  const bool started = accept(backend_->launch_error(), "launching " + std::string(kernel));
-  if (started && blocking_launches_)
+  const Status status = backend_->launch_error(cuda_error);
+  if (!status.ok()) {
+    declare_lost("launching " + std::string(kernel) + ": " + status.text);
+  } else if (blocking_launches_ && captures_ == 0) {
     accept(backend_->synchronize(), "running " + std::string(kernel));
+  }
 }
 
 void Device::declare_lost(std::string_view reason) {
@@ -189,6 +193,7 @@ Result<void> Stream::synchronize() {
 void Stream::begin_capture() {
   SWARM_CHECK(!capturing_);
   capturing_ = true;
+  ++device_->captures_;
   if (!device_->lost())
     device_->accept(device_->backend_->begin_capture(handle_.get()), "beginning a capture");
 }
@@ -196,6 +201,7 @@ void Stream::begin_capture() {
 Result<Graph> Stream::end_capture() {
   SWARM_CHECK(capturing_);
   capturing_ = false;
+  --device_->captures_;
   if (device_->lost()) return device_->lost_error();
   void* graph = nullptr;
   if (!device_->accept(device_->backend_->end_capture(handle_.get(), graph), "ending a capture"))

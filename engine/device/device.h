@@ -66,9 +66,10 @@ class Device {
   // Waits for everything.
   Result<void> synchronize();
 
-  // To be called after each kernel launch: a launch that was refused loses the device. With
-  // blocking launches it also waits, so that a fault names the kernel that caused it.
-  void launched(std::string_view kernel);
+  // To be called after each kernel launch, with what it returned (simt::Status::cuda_error): a
+  // launch that was refused loses the device. With blocking launches it also waits, so that a fault
+  // names the kernel that caused it (not while capturing).
+  void launched(std::string_view kernel, int cuda_error = 0);
   void set_blocking_launches(bool blocking) { blocking_launches_ = blocking; }
 
   // Idempotent: the first reason stays.
@@ -93,6 +94,7 @@ class Device {
   Log* log_;
   std::string lost_reason_;
   bool blocking_launches_ = false;
+  int captures_ = 0;                            // streams that capture now
 };
 
 // A point in the work of a stream, with a time.
@@ -137,8 +139,10 @@ class Graph {
 // Work in order. Copies and launches return before they are done; nothing but synchronize() waits.
 class Stream {
  public:
-  // For kernel launches: cudaStream_t, or HostStream* (host_stream.h).
-  void* native() const { return handle_.get(); }
+  // For kernel launches: the cudaStream_t, or what HostOptions::launcher made.
+  void* native() const { return native_; }
+  // Host backend: work in order with copies and launches. nullptr on a card.
+  HostStream* host() const { return host_; }
   Device& device() const { return *device_; }
 
   template <class T>
@@ -172,12 +176,15 @@ class Stream {
 
  private:
   friend class Device;
-  Stream(Device& device, Handle handle) : device_(&device), handle_(std::move(handle)) {}
+  Stream(Device& device, Handle handle, void* native, HostStream* host)
+      : device_(&device), handle_(std::move(handle)), native_(native), host_(host) {}
   void copy_bytes(void* to, const void* from, size_t bytes, CopyKind kind);
   void fill_raw(void* to, uint8_t value, size_t bytes);
 
   Device* device_;
   Handle handle_;
+  void* native_;
+  HostStream* host_;
   bool capturing_ = false;
 };
 

@@ -99,6 +99,8 @@ class CudaBackend final : public Backend {
     out = stream;
     return status;
   }
+  void* native(void* stream) override { return stream; }
+  HostStream* host(void*) override { return nullptr; }
   void destroy_stream(void* stream) noexcept override {
     ignore(cudaStreamDestroy(stream_of(stream)));
   }
@@ -163,7 +165,10 @@ class CudaBackend final : public Backend {
     return status_of(cudaGraphLaunch(static_cast<cudaGraphExec_t>(exec), stream_of(stream)));
   }
 
-  Status launch_error() override { return status_of(cudaGetLastError()); }
+  Status launch_error(int cuda_error) override {
+    const Status last = status_of(cudaGetLastError());
+    return last.ok() ? status_of(static_cast<cudaError_t>(cuda_error)) : last;
+  }
   Status synchronize() override { return status_of(cudaDeviceSynchronize()); }
 
  private:

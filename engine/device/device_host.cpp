@@ -22,6 +22,10 @@ using WorkList = std::vector<Work>;
 
 class CapturingStream final : public HostStream {
  public:
+  explicit CapturingStream(const HostOptions& options) {
+    if (options.launcher) launcher_ = options.launcher(*this);
+  }
+  void* native() { return launcher_.get(); }
   void run(Work work) override {
     if (captured_) {
       captured_->push_back(std::move(work));
@@ -33,6 +37,7 @@ class CapturingStream final : public HostStream {
   std::unique_ptr<WorkList> end_capture() { return std::move(captured_); }
 
  private:
+  std::shared_ptr<void> launcher_;             // shared with nobody; its type is the emulator's
   std::unique_ptr<WorkList> captured_;
 };
 
@@ -67,7 +72,7 @@ class Owned {
 
 class HostBackend final : public Backend {
  public:
-  explicit HostBackend(const HostOptions& options) {
+  explicit HostBackend(const HostOptions& options) : options_(options) {
     info_.name = "host memory";
     info_.memory_bytes = options.memory_bytes;
     info_.multiprocessors = 1;
@@ -115,9 +120,11 @@ class HostBackend final : public Backend {
   }
 
   Status make_stream(void*& out) override {
-    out = streams_.add(std::make_unique<CapturingStream>());
+    out = streams_.add(std::make_unique<CapturingStream>(options_));
     return {};
   }
+  void* native(void* stream) override { return streams_.at(stream).native(); }
+  HostStream* host(void* stream) override { return &streams_.at(stream); }
   void destroy_stream(void* stream) noexcept override { streams_.remove(stream); }
   Status synchronize_stream(void* stream) override {
     check_thread();
@@ -184,7 +191,10 @@ class HostBackend final : public Backend {
     return {};
   }
 
-  Status launch_error() override { return {}; }
+  Status launch_error(int cuda_error) override {
+    if (cuda_error == 0) return {};
+    return {.code = Status::Code::failed, .text = "error " + std::to_string(cuda_error)};
+  }
   Status synchronize() override {
     check_thread();
     return {};
@@ -199,6 +209,7 @@ class HostBackend final : public Backend {
   // A missing Device::bind() would go to the wrong card on a machine with several.
   void check_thread() const { SWARM_CHECK(owner_ == std::this_thread::get_id()); }
 
+  HostOptions options_;
   DeviceInfo info_;
   std::thread::id owner_;
   uint64_t used_ = 0;

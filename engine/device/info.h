@@ -30,10 +30,6 @@ struct DeviceInfo {
   std::string id() const;                     // "cuda:0", "host:0"
 };
 
-struct HostOptions {
-  uint64_t memory_bytes = uint64_t{4} << 30;  // more is refused like on a real device
-};
-
 struct CudaDevices {
   bool built = false;                         // this build has CUDA
   std::string architectures = {};             // it was compiled for: "80 90a 120"

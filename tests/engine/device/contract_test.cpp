@@ -5,6 +5,7 @@
 #include <numeric>
 #include <vector>
 
+#include "tests/engine/device/add_one.h"
 #include "tests/engine/device/under_test.h"
 
 using namespace swarm;
@@ -23,6 +24,12 @@ struct World {
   World() {
     std::iota(in.span().host().begin(), in.span().host().end(), 1);
     std::memset(out.span().data(), 0, kCount * sizeof(int32_t));
+  }
+  void add_one(DeviceSpan<int32_t> values) {
+    const simt::Status status =
+        test::add_one(static_cast<simt::Stream>(stream.native()), values.kernel_pointer(),
+                      static_cast<int32_t>(values.size()));
+    device->launched("add_one", status.cuda_error);
   }
   std::vector<int32_t> output() const {
     return {out.span().host().begin(), out.span().host().end()};
@@ -113,6 +120,44 @@ TEST_CASE("device: captured work runs when launched, each time on what is there 
     CHECK(w.out.span()[0] == 0);
     CHECK(w.out.span()[999] == 1000);
   }
+}
+
+TEST_CASE("device: kernels run in order with copies, at once and in graphs") {
+  World w;
+  auto a = w.device->allocate<int32_t>(World::kCount, "a").value();
+  w.stream.copy(a.span(), w.in.span());
+  w.add_one(a.span());
+  w.add_one(a.span().subspan(1, 998));
+  w.stream.copy(w.out.span(), a.span());
+  REQUIRE(w.stream.synchronize().has_value());
+  CHECK(w.out.span()[0] == 2);
+  CHECK(w.out.span()[1] == 4);
+  CHECK(w.out.span()[998] == 1001);
+  CHECK(w.out.span()[999] == 1001);
+
+  w.stream.begin_capture();
+  w.add_one(a.span());
+  w.stream.copy(w.out.span(), a.span());
+  const auto exec = w.stream.end_capture().value().instantiate().value();
+  for (int i = 0; i < 10; ++i) w.stream.launch(exec);
+  REQUIRE(w.stream.synchronize().has_value());
+  CHECK(w.out.span()[0] == 12);
+  CHECK(w.out.span()[999] == 1011);
+}
+
+TEST_CASE("device: blocking launches run like others, and not while capturing") {
+  World w;
+  auto a = w.device->allocate<int32_t>(World::kCount, "a").value();
+  w.device->set_blocking_launches(true);
+  w.stream.copy(a.span(), w.in.span());
+  w.add_one(a.span());
+  w.stream.begin_capture();
+  w.add_one(a.span());
+  const auto exec = w.stream.end_capture().value().instantiate().value();
+  w.stream.launch(exec);
+  w.stream.copy(w.out.span(), a.span());
+  REQUIRE(w.stream.synchronize().has_value());
+  CHECK(w.out.span()[0] == 3);
 }
 
 TEST_CASE("device: events tell when and how long, and streams wait for each other") {

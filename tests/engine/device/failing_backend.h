@@ -30,6 +30,8 @@ class FailingBackend final : public engine::device::Backend {
     return verb([&] { return inner_->allocate_pinned(n, out); });
   }
   S make_stream(void*& out) override { return verb([&] { return inner_->make_stream(out); }); }
+  void* native(void* s) override { return inner_->native(s); }
+  engine::device::HostStream* host(void* s) override { return inner_->host(s); }
   S synchronize_stream(void* s) override {
     return verb([&] { return inner_->synchronize_stream(s); });
   }
@@ -59,7 +61,9 @@ class FailingBackend final : public engine::device::Backend {
   S launch_graph(void* e, void* s) override {
     return verb([&] { return inner_->launch_graph(e, s); });
   }
-  S launch_error() override { return verb([&] { return inner_->launch_error(); }); }
+  S launch_error(int e) override {
+    return verb([&] { return inner_->launch_error(e); });
+  }
   S synchronize() override { return verb([&] { return inner_->synchronize(); }); }
   void release(void* object) noexcept override { inner_->release(object); }
   void release_pinned(void* object) noexcept override { inner_->release_pinned(object); }

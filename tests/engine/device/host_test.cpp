@@ -77,7 +77,9 @@ TEST_CASE("host device: spans stop at their end") {
 TEST_CASE("host device: work of the emulator is captured like a copy") {
   auto device = Device::open_host();
   auto stream = device->make_stream().value();
-  auto* const host = static_cast<HostStream*>(stream.native());
+  HostStream* const host = stream.host();
+  REQUIRE(host != nullptr);
+  CHECK(stream.native() == nullptr);           // no launcher, no kernels
   int runs = 0;
   host->run([&] { ++runs; });
   CHECK(runs == 1);
@@ -89,6 +91,28 @@ TEST_CASE("host device: work of the emulator is captured like a copy") {
   stream.launch(exec);
   stream.launch(exec);
   CHECK(runs == 3);
+}
+
+TEST_CASE("host device: a launcher decides what kernel launches get, per stream") {
+  // Stands for the emulator's stream: keeps where its launches have to go.
+  struct Launcher {
+    HostStream& stream;
+  };
+  int made = 0;
+  auto device = Device::open_host({.launcher = [&](HostStream& stream) {
+    ++made;
+    return std::make_shared<Launcher>(Launcher{stream});
+  }});
+  auto first = device->make_stream().value();
+  auto second = device->make_stream().value();
+  CHECK(made == 2);
+  CHECK(first.native() != second.native());
+  int runs = 0;
+  first.begin_capture();
+  static_cast<Launcher*>(first.native())->stream.run([&] { ++runs; });
+  static_cast<Launcher*>(second.native())->stream.run([&] { runs += 10; });
+  CHECK(runs == 10);
+  CHECK(first.end_capture().has_value());
 }
 
 TEST_CASE("host device: waiting while capturing is a bug") {

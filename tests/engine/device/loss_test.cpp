@@ -99,6 +99,14 @@ TEST_CASE("device: a refused launch names the kernel") {
   CHECK(device.lost_reason() == "launching rms_norm: broken on purpose");
 }
 
+TEST_CASE("device: what a launch returned loses the device too") {
+  auto device = Device::open_host();
+  device->launched("rms_norm", 0);
+  CHECK_FALSE(device->lost());
+  device->launched("rms_norm", 9);
+  CHECK(device->lost_reason() == "launching rms_norm: error 9");
+}
+
 TEST_CASE("device: with blocking launches a fault names the kernel that caused it") {
   auto owned = std::make_unique<test::FailingBackend>();
   test::FailingBackend& backend = *owned;
