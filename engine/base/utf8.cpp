@@ -54,14 +54,17 @@ size_t utf8_incomplete_tail(std::string_view text) {
   return 0;
 }
 
-bool utf8_is_valid(std::string_view text) {
-  while (!text.empty()) {
-    const size_t length = utf8_sequence_length(text);
-    if (length == 0) return false;
-    text.remove_prefix(length);
+size_t utf8_valid_prefix(std::string_view text) {
+  size_t valid = 0;
+  while (valid < text.size()) {
+    const size_t length = utf8_sequence_length(text.substr(valid));
+    if (length == 0) break;
+    valid += length;
   }
-  return true;
+  return valid;
 }
+
+bool utf8_is_valid(std::string_view text) { return utf8_valid_prefix(text) == text.size(); }
 
 std::string utf8_sanitize(std::string_view text) {
   std::string out;

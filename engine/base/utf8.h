@@ -16,6 +16,9 @@ size_t utf8_sequence_length(std::string_view text);
 // Returns how many trailing bytes are such an unfinished sequence (0..3).
 size_t utf8_incomplete_tail(std::string_view text);
 
+// How many leading bytes are valid; text.size() when all are.
+size_t utf8_valid_prefix(std::string_view text);
+
 bool utf8_is_valid(std::string_view text);
 
 // Every maximal invalid part becomes U+FFFD.

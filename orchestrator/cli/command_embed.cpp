@@ -1,5 +1,6 @@
 // swarm embed — vectors and cosines of texts, with the encoder a topology would use.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cmath>
 #include <iomanip>
 
@@ -22,6 +23,11 @@ Json number_or_null(double value) { return std::isnan(value) ? Json(nullptr) : J
 Result<int> run_embed(const Options& options, CommandContext& context) {
   SWARM_TRY(const auto encoder, topology::make_encoder(options.model));
   const std::vector<topology::Embedding> vectors = encoder->embed(options.texts);
+  // cosine() with itself is undefined for a text without words.
+  if (std::all_of(vectors.begin(), vectors.end(), [](const topology::Embedding& vector) {
+        return std::isnan(topology::cosine(vector, vector));
+      }))
+    return invalid_input("expected a text with words, found " + dump_json(Json(options.texts[0])));
   if (options.json) {
     Json rows = Json::array(), cosines = Json::array();
     for (const topology::Embedding& a : vectors) {

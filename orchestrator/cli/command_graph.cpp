@@ -115,6 +115,7 @@ void print_json(const std::vector<Picture>& pictures, std::ostream& out) {
 }
 
 Result<int> run_graph(const Options& options, CommandContext& context) {
+  context.json = options.format == "json";
   std::vector<Picture> pictures;
   std::error_code ignored;
   if (std::filesystem::is_regular_file(options.source, ignored)) {

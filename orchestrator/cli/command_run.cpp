@@ -18,6 +18,7 @@
 #include "orchestrator/cli/files.h"
 #include "orchestrator/cli/live_view.h"
 #include "orchestrator/cli/sessions.h"
+#include "orchestrator/cli/text.h"
 #include "orchestrator/models/models.h"
 #include "orchestrator/run/swarm.h"
 
@@ -64,16 +65,19 @@ void print_plan(const config::Config& config, bool json, std::ostream& out) {
         << dump_json(server["command"]) << "\n";
 }
 
-std::string as_text(const Json& value) {
-  return value.is_string() ? value.get<std::string>() : dump_json(value);
+// "complete", "run cancelled", "run failed: server \"shop\": ...", "run failed: timeout: ...".
+std::string headline(const run::RunResult& result) {
+  if (result.ok) return result.outcome;
+  if (result.kind == ErrorKind::cancelled) return "run cancelled";
+  return "run failed: " + (result.outcome == "failed" ? "" : result.outcome + ": ") + result.error;
 }
 
 void print_summary(const run::RunResult& result, std::ostream& out, std::ostream& err) {
   const run::Totals& t = result.totals;
-  err << (result.ok ? "" : "run failed: ") << result.outcome
-      << (result.error.empty() ? "" : ": " + result.error) << "\n"
-      << "  " << result.rounds << " rounds, " << t.model_calls << " model calls, " << t.tool_calls
-      << " tool calls, " << format_duration(result.wall)
+  err << headline(result) << "\n  "
+      << (result.rounds > 0 ? counted(result.rounds, "round") + ", " : "")
+      << counted(t.model_calls, "model call") << ", " << counted(t.tool_calls, "tool call") << ", "
+      << format_duration(result.wall)
       << (result.degraded ? ", degraded: an agent failed on the way" : "") << "\n"
       << "  prompt tokens: " << t.prompt_tokens << " submitted, " << t.cached_tokens << " cached, "
       << t.computed_tokens << " computed; output: " << t.output_tokens << " (" << t.forced_tokens

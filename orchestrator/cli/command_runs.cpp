@@ -1,9 +1,9 @@
 // swarm runs — what was run, from the journals.
 #include <CLI/CLI.hpp>
-#include <iomanip>
+#include <filesystem>
 
-#include "engine/base/units.h"
 #include "orchestrator/cli/commands.h"
+#include "orchestrator/cli/text.h"
 #include "orchestrator/run/store.h"
 
 namespace swarm::cli {
@@ -15,18 +15,18 @@ struct Options {
   bool json = false;
 };
 
-std::string as_text(const Json& value) {
-  if (value.is_null()) return "-";
-  return value.is_string() ? value.get<std::string>() : dump_json(value);
-}
+std::string answer_text(const Json& answer) { return answer.is_null() ? "-" : as_text(answer); }
 
 Result<int> run_list(const Options& options, CommandContext& context) {
+  std::error_code ignored;
+  if (!std::filesystem::is_directory(options.dir, ignored))
+    return environment_error("no runs: there is no directory \"" + options.dir + "\"");
   for (const run::RunSummary& summary : run::list_runs(options.dir)) {
     if (options.json) {
       context.out << dump_json(to_json(summary)) << "\n";
     } else {
       context.out << summary.id << "  " << summary.started << "  " << summary.name << "  "
-                  << summary.outcome << "  " << as_text(summary.answer) << "\n";
+                  << summary.outcome << "  " << answer_text(summary.answer) << "\n";
     }
   }
   return kExitOk;
@@ -61,7 +61,7 @@ Result<int> run_show(const Options& options, CommandContext& context) {
   }
   for (const run::Event& event : stored.journal.events) context.out << line_of(event) << "\n";
   context.out << stored.summary.id << ": " << stored.summary.outcome << ", answer "
-              << as_text(stored.summary.answer) << "\n";
+              << answer_text(stored.summary.answer) << "\n";
   return kExitOk;
 }
 

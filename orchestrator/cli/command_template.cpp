@@ -2,7 +2,7 @@
 #include <CLI/CLI.hpp>
 
 #include "engine/base/json.h"
-#include "engine/formats/gguf.h"
+#include "engine/model/model_source.h"
 #include "engine/text/chat_template.h"
 #include "engine/text/tokenizer.h"
 #include "orchestrator/cli/commands.h"
@@ -37,7 +37,7 @@ Result<Loaded> load_template(const Options& options, CommandContext& context) {
     SWARM_TRY(out.chat_template, ChatTemplate::parse(source, options.template_file));
     return out;
   }
-  SWARM_TRY(const auto file, engine::formats::GgufFile::open(options.model));
+  SWARM_TRY(const auto file, engine::model::open_model(options.model));
   SWARM_TRY(out.chat_template, ChatTemplate::from_gguf(*file));
   // Templates may print these two; a file without a usable tokenizer still has its template.
   const auto tokenizer = engine::text::Tokenizer::from_gguf(*file);

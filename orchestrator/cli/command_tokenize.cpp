@@ -4,7 +4,7 @@
 
 #include "engine/base/json.h"
 #include "engine/base/utf8.h"
-#include "engine/formats/gguf.h"
+#include "engine/model/model_source.h"
 #include "engine/text/normalize.h"
 #include "engine/text/tokenizer.h"
 #include "orchestrator/cli/commands.h"
@@ -69,7 +69,7 @@ Result<void> convert(const Options& options, const Tokenizer& tokenizer, std::st
 }
 
 Result<int> run_tokenize(const Options& options, CommandContext& context) {
-  SWARM_TRY(const auto file, engine::formats::GgufFile::open(options.model));
+  SWARM_TRY(const auto file, engine::model::open_model(options.model));
   SWARM_TRY(const auto tokenizer, Tokenizer::from_gguf(*file));
   std::string text = options.text;
   if (text == "-") {
@@ -98,7 +98,7 @@ Result<int> run_tokenize(const Options& options, CommandContext& context) {
 void register_tokenize(CLI::App& app, CommandContext& context) {
   CLI::App* sub = app.add_subcommand("tokenize", "Text to token ids and back");
   auto options = std::make_shared<Options>();
-  sub->add_option("--model", options->model, "a GGUF file with a tokenizer")->required();
+  sub->add_option("--model", options->model, "a GGUF file or synth:PRESET")->required();
   sub->add_option("TEXT", options->text, "the text, or - for stdin (the default)")
       ->default_str("-");
   options->text = "-";

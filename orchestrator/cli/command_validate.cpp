@@ -4,6 +4,7 @@
 #include "engine/base/json.h"
 #include "orchestrator/cli/commands.h"
 #include "orchestrator/cli/files.h"
+#include "orchestrator/cli/text.h"
 
 namespace swarm::cli {
 namespace {
@@ -26,8 +27,9 @@ Result<int> run_validate(const Options& options, CommandContext& context) {
                 << "\n";
     return kExitOk;
   }
-  context.out << options.file.file << ": valid: " << config.agents.size() << " agents, "
-              << config.topologies.size() << " topologies, " << config.tasks.size() << " tasks\n";
+  context.out << options.file.file << ": valid: " << counted(std::ssize(config.agents), "agent")
+              << ", " << counted(std::ssize(config.topologies), "topology", "topologies") << ", "
+              << counted(std::ssize(config.tasks), "task") << "\n";
   return kExitOk;
 }
 

@@ -4,13 +4,14 @@
 // which adds one subcommand and, in its callback, stores what to do in context.action. The build
 // finds the file by its name. An action runs on the main thread after parsing; it writes results to
 // context.out and everything else to context.err or the log. It returns an exit code, or an Error
-// that main() prints and turns into an exit code; it may also throw ErrorException.
+// that run_program() reports and turns into an exit code; it may also throw ErrorException.
 #pragma once
 
 #include <functional>
 #include <istream>
 #include <memory>
 #include <ostream>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -43,6 +44,7 @@ struct CommandContext {
   const Clock& clock;
   Log* log = nullptr;              // set before the action runs; writes to err
   std::string program = {};        // argv[0], to find files beside the binary
+  bool json = false;               // set_action() copies the command's --json here
   std::function<Result<int>()> action = {};  // set by the chosen command's callback
 };
 
@@ -55,6 +57,7 @@ void set_action(App& sub, CommandContext& context, std::shared_ptr<Options> opti
                 Function function) {
   sub.callback([&context, options = std::move(options), function] {
     context.action = [&context, options, function]() -> Result<int> {
+      if constexpr (requires { context.json = options->json; }) context.json = options->json;
       return function(*options, context);
     };
   });
@@ -66,6 +69,11 @@ void register_all(CLI::App& app, CommandContext& context);
 // Parses, runs, reports; returns the exit code. Everything of main() but the process itself.
 int run_program(int argc, const char* const* argv, std::istream& in, std::ostream& out,
                 std::ostream& err);
+
+// Text on context.err; with --json also one object on context.out, unknown places null:
+//   {"errors":[{"file":..,"line":..,"column":..,"message":..,"kind":..}],"exit_code":2}
+// Returns the exit code. text: what people read, "" = made from the errors.
+int report_errors(std::span<const Error> errors, const std::string& text, CommandContext& context);
 
 // Whole text of a file, or of `in` when path is "-". Error kind: environment.
 Result<std::string> read_text(const std::string& path, std::istream& in);

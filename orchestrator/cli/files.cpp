@@ -30,15 +30,14 @@ LoadedFile load_swarm(const FileOptions& options, bool need_inputs, CommandConte
   for (const std::string& input : options.inputs) {
     const size_t equals = input.find('=');
     if (equals == std::string::npos || equals == 0) {
-      context.err << "error: --in: expected NAME=VALUE, found \"" << input << "\"\n";
-      return {.config = std::nullopt, .code = kExitInvalidInput};
+      const Error error = invalid_input("--in: expected NAME=VALUE, found \"" + input + "\"");
+      return {.config = std::nullopt, .code = report_errors(std::span(&error, 1), "", context)};
     }
     load.inputs[input.substr(0, equals)] = input.substr(equals + 1);
   }
   config::Loaded loaded = config::load_file(options.file, load);
   if (loaded.config) return {.config = std::move(loaded.config)};
-  context.err << loaded.report();
-  return {.config = std::nullopt, .code = exit_code(loaded.kind())};
+  return {.config = std::nullopt, .code = report_errors(loaded.errors(), loaded.report(), context)};
 }
 
 }  // namespace swarm::cli

@@ -5,6 +5,8 @@
 #include <map>
 #include <vector>
 
+#include "engine/base/check.h"
+#include "engine/base/json.h"
 #include "orchestrator/cli/commands.h"
 
 namespace swarm::cli {
@@ -20,38 +22,49 @@ constexpr const char* kExitCodesHelp =
     "Exit codes: 0 ok, 1 run failed, 2 invalid input, 3 environment (model, device, server or file "
     "missing), 4 budget, 5 gate pending, 130 interrupted.";
 
-int report(const Error& error, std::ostream& err) {
-  err << error.to_text() << "\n";
-  return exit_code(error.kind);
+int report(const Error& error, CommandContext& context) {
+  return report_errors(std::span(&error, 1), "", context);
 }
 
-// CLI11 only says that a subcommand is missing; people want to know which word was wrong.
-std::string unknown_command(CLI::App& app, int argc, const char* const* argv) {
+// CLI11 only says that a subcommand is missing; people want to know which word was wrong, and which
+// words there are. "" when something else is wrong.
+std::string command_problem(const CLI::App& app, int argc, const char* const* argv) {
+  const auto chosen = app.get_subcommands();
+  const bool has_commands = !app.get_subcommands([](const CLI::App*) { return true; }).empty();
+  if (!chosen.empty()) return command_problem(*chosen.front(), argc, argv);
+  if (!has_commands) return "";
   std::vector<std::string> known;
-  for (const CLI::App* sub : app.get_subcommands([](CLI::App*) { return true; }))
+  for (const CLI::App* sub : app.get_subcommands([](const CLI::App*) { return true; }))
     known.push_back(sub->get_name());
+  std::string list;
+  for (const std::string& name : known) list += (list.empty() ? "" : ", ") + name;
+  const std::string after = app.get_parent() == nullptr ? "" : app.get_name();
+  bool seen = after.empty();
   for (int i = 1; i < argc; ++i) {
     const std::string word = argv[i];
     if (word == "--log-level") ++i;
     if (word.starts_with("-")) continue;
-    if (std::find(known.begin(), known.end(), word) != known.end()) return "";
+    if (!seen) {
+      seen = word == after;
+      continue;
+    }
     const std::string near = did_you_mean(word, known);
     return "unknown command \"" + word + "\"" +
-           (near.empty() ? "" : "; did you mean \"" + near + "\"?");
+           (near.empty() ? "; commands: " + list : "; did you mean \"" + near + "\"?");
   }
-  return "";
+  return "expected a command: " + list;
 }
 
 int run_action(CommandContext& context) {
   try {
     const Result<int> code = context.action();
-    if (!code) return report(code.error(), context.err);
+    if (!code) return report(code.error(), context);
     context.out.flush();
     return *code;
   } catch (const ErrorException& e) {
-    return report(e.error(), context.err);
+    return report(e.error(), context);
   } catch (const std::bad_alloc&) {
-    return report(environment_error("out of memory"), context.err);
+    return report(environment_error("out of memory"), context);
   }
 }
 
@@ -69,6 +82,31 @@ int exit_code(ErrorKind kind) {
     case ErrorKind::timeout: return kExitRunFailed;
   }
   return kExitRunFailed;
+}
+
+int report_errors(std::span<const Error> errors, const std::string& text,
+                  CommandContext& context) {
+  SWARM_CHECK(!errors.empty());
+  // Input that is wrong stays wrong, whatever else is missing.
+  const auto decides = std::find_if(errors.begin(), errors.end(), [](const Error& error) {
+    return error.kind != ErrorKind::environment;
+  });
+  const int code = exit_code(decides == errors.end() ? ErrorKind::environment : decides->kind);
+  if (text.empty())
+    for (const Error& error : errors) context.err << error.to_text() << "\n";
+  context.err << text;
+  if (!context.json) return code;
+  Json list = Json::array();
+  for (const Error& error : errors) {
+    const SourceLocation& at = error.location;
+    list.push_back({{"file", at.file.empty() ? Json(nullptr) : Json(at.file)},
+                    {"line", at.line > 0 ? Json(at.line) : Json(nullptr)},
+                    {"column", at.line > 0 && at.column > 0 ? Json(at.column) : Json(nullptr)},
+                    {"message", error.message},
+                    {"kind", to_string(error.kind)}});
+  }
+  context.out << dump_json({{"errors", list}, {"exit_code", code}}) << "\n" << std::flush;
+  return code;
 }
 
 int run_program(int argc, const char* const* argv, std::istream& in, std::ostream& out,
@@ -92,13 +130,11 @@ int run_program(int argc, const char* const* argv, std::istream& in, std::ostrea
   } catch (const CLI::Success& e) {  // --help and --version
     return app.exit(e, out, err);
   } catch (const CLI::ParseError& e) {
-    const std::string unknown = unknown_command(app, argc, argv);
-    if (unknown.empty()) {
-      app.exit(e, err, err);
-    } else {
-      err << "swarm: " << unknown << "\nRun with --help for the list of commands.\n";
-    }
-    return kExitInvalidInput;
+    const std::string problem = command_problem(app, argc, argv);
+    const Error error = invalid_input(problem.empty() ? e.what() : problem);
+    context.json = std::find(argv, argv + argc, std::string_view("--json")) != argv + argc;
+    return report_errors(std::span(&error, 1),
+                         error.to_text() + "\nRun with --help for more information.\n", context);
   }
   Log log(err, level);
   context.log = &log;

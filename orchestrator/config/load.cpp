@@ -7,6 +7,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "engine/base/utf8.h"
 #include "orchestrator/config/build.h"
 #include "orchestrator/config/expression.h"
 #include "orchestrator/config/references.h"
@@ -35,7 +36,8 @@ void apply_set(Node& document, const std::string& set, Sources& sources,
   std::vector<Problem> found;
   Node value = parse_yaml(set.substr(equals + 1), kSetName, "", sources, found);
   for (const Problem& problem : found)
-    problems.push_back(flag_problem(kSetName, "\"" + set + "\": " + problem.message));
+    problems.push_back(
+        flag_problem(kSetName, dump_json(Json(set)) + ": " + problem.message));
   if (!found.empty()) return;
   const Place place{{kSetName + " " + set, 0, 0}, 1};
   value = from_json(to_json(value), place);
@@ -137,7 +139,12 @@ class Resolver {
       resolve_text(*fallback);
     }
     if (const auto given = options_.inputs.find(field.key); given != options_.inputs.end()) {
-      if (const std::optional<Json> value = typed(given->second, type)) {
+      const size_t bad = utf8_valid_prefix(given->second);
+      if (bad < given->second.size()) {
+        problems_.push_back(flag_problem(
+            kInName, field.key + ": expected UTF-8 text, found " + byte_text(given->second[bad]) +
+                         " at position " + std::to_string(bad + 1)));
+      } else if (const std::optional<Json> value = typed(given->second, type)) {
         values[field.key] = *value;
       } else {
         problems_.push_back(flag_problem(kInName, field.key + ": expected " + type + ", found " +
@@ -229,8 +236,12 @@ class Resolver {
       return Json("");
     }
     if (path[0] == "env") {
-      if (const char* value = std::getenv(path[1].c_str())) return Json(value);
-      return environment_error("environment variable \"" + path[1] + "\" is not set");
+      const char* value = std::getenv(path[1].c_str());
+      if (value == nullptr)
+        return environment_error("environment variable \"" + path[1] + "\" is not set");
+      if (!utf8_is_valid(value))
+        return environment_error("environment variable \"" + path[1] + "\" is not UTF-8 text");
+      return Json(value);
     }
     if (path[0] == "swarm" && path[1] == "bin_dir") return Json(options_.bin_dir);
     if (path[0] == "swarm" && path[1] == "file_dir")
@@ -257,6 +268,13 @@ void sort_problems(std::vector<Problem>& problems) {
 }
 
 }  // namespace
+
+std::vector<Error> Loaded::errors() const {
+  std::vector<Error> out;
+  for (const Problem& problem : problems)
+    out.push_back({problem.kind, problem.message, problem.place.location});
+  return out;
+}
 
 std::string Loaded::report() const {
   std::string out;

@@ -26,6 +26,7 @@ struct Loaded {
 
   // All problems with carets, then "2 errors; nothing was started".
   std::string report() const;
+  std::vector<Error> errors() const;           // the same without carets
   ErrorKind kind() const;                      // environment when all are; else invalid_input
 };
 

@@ -4,11 +4,14 @@
 #include <yaml-cpp/exceptions.h>
 #include <yaml-cpp/parser.h>
 
+#include <algorithm>
 #include <charconv>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <sstream>
+
+#include "engine/base/utf8.h"
 
 namespace swarm::config {
 namespace {
@@ -16,6 +19,19 @@ namespace {
 namespace fs = std::filesystem;
 
 struct Stop : std::exception {};  // a limit was reached; the problem is recorded
+
+// Everything after this may take text for UTF-8: journals, prompts and messages are made of it.
+bool check_utf8(const std::string& text, const std::string& name,
+                std::vector<Problem>& problems) {
+  const size_t bad = utf8_valid_prefix(text);
+  if (bad == text.size()) return true;
+  const std::string_view before = std::string_view(text).substr(0, bad);
+  const auto line = 1 + std::count(before.begin(), before.end(), '\n');
+  const size_t line_start = before.rfind('\n') + 1;  // npos + 1 = 0
+  problems.push_back({"expected UTF-8 text, found " + byte_text(text[bad]),
+                      {{name, static_cast<int>(line), static_cast<int>(bad - line_start) + 1}, 1}});
+  return false;
+}
 
 Node parse_document(const std::string& text, const std::string& name, const std::string& directory,
                     Sources& sources, std::vector<Problem>& problems, YamlLimits limits,
@@ -178,8 +194,9 @@ class Builder final : public YAML::EventHandler {
       return parse_document(text, shown_name, full.parent_path().string(), sources_, problems_,
                             limits_, files_deep_ + 1);
     }
+    sources_[shown_name] = utf8_sanitize(text);
+    if (!check_utf8(text, shown_name, problems_)) return leaf(mark, nullptr, shown);
     if (extension != ".json") return leaf(mark, text, shown);
-    sources_[shown_name] = text;
     const Result<Json> json = parse_json(text, shown_name);
     if (json) return from_json(*json, {{shown_name, 1, 0}, 1});
     problems_.push_back({json.error().message, {json.error().location, 1}});
@@ -200,13 +217,14 @@ class Builder final : public YAML::EventHandler {
 Node parse_document(const std::string& text, const std::string& name, const std::string& directory,
                     Sources& sources, std::vector<Problem>& problems, YamlLimits limits,
                     int files_deep) {
-  sources[name] = text;
+  sources[name] = utf8_sanitize(text);
   if (text.size() > limits.bytes_max) {
     problems.push_back({"expected at most " + std::to_string(limits.bytes_max) + " bytes, found " +
                             std::to_string(text.size()),
                         {{name, 0, 0}, 1}});
     return {};
   }
+  if (!check_utf8(text, name, problems)) return {};
   Builder builder(name, directory, sources, problems, limits, files_deep);
   try {
     std::istringstream in(text);
@@ -228,6 +246,12 @@ Node parse_document(const std::string& text, const std::string& name, const std:
 }
 
 }  // namespace
+
+std::string byte_text(char byte) {
+  static constexpr char kDigits[] = "0123456789abcdef";
+  const auto value = static_cast<unsigned char>(byte);
+  return std::string("the byte 0x") + kDigits[value >> 4] + kDigits[value & 15];
+}
 
 Json plain_scalar(const std::string& text) {
   if (text.empty() || text == "~" || text == "null" || text == "Null" || text == "NULL")

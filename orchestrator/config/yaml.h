@@ -1,5 +1,5 @@
 // orchestrator/config/yaml.h — YAML text to Nodes: the only doorway to the YAML library.
-// Duplicate keys, unknown tags and documents beyond the limits are problems with a place. The tag
+// Text that is not UTF-8, duplicate keys, unknown tags and documents beyond the limits are problems with a place. The tag
 // !file PATH is replaced by the file's text; files named *.json, *.yaml and *.yml by their content.
 #pragma once
 
@@ -24,6 +24,9 @@ using Sources = std::map<std::string, std::string>;
 // Problems are appended; the node is usable as far as it was understood.
 Node parse_yaml(const std::string& text, const std::string& name, const std::string& directory,
                 Sources& sources, std::vector<Problem>& problems, YamlLimits limits = {});
+
+// "the byte 0xff": what stands where UTF-8 was expected.
+std::string byte_text(char byte);
 
 // The type of a plain scalar under the YAML core schema: null, true/false, integer, number, text.
 Json plain_scalar(const std::string& text);

@@ -102,7 +102,12 @@ Result<void> Models::add(const config::ModelEntry& entry, Executor executor, con
   return {};
 }
 
+// Replies are left over in every run that failed: its own error says why, so they are let go.
 Models::~Models() {
+  for (const auto& [name, script] : scripts_) static_cast<void>(script->problems());
+}
+
+void Models::warn_unused() {
   for (const auto& [name, script] : scripts_)
     for (const std::string& problem : script->problems())
       log_.warn("model.script", {{"model", name}, {"problem", problem}});

@@ -21,10 +21,11 @@ namespace swarm::models {
 class Models final : public run::ModelSet {
  public:
   explicit Models(Log& log) : log_(log) {}
-  ~Models() override;  // warns about replies of scripts that nobody asked for
+  ~Models() override;
 
   Result<void> add(const config::ModelEntry& entry, Executor executor, const Clock& clock);
   std::map<std::string, agents::Model*> by_name() const override;
+  void warn_unused() override;
 
  private:
   Log& log_;

@@ -31,7 +31,7 @@ struct Environment {
 // What came of a task.
 struct TaskOutcome {
   bool ok = false;
-  // complete | completed | rounds_exhausted | no_answer | failed | timeout
+  // complete | succeeded | rounds_exhausted | no_answer | failed | timeout
   std::string outcome;
   std::string error;       // why, when not ok
   Json output;             // when ok

@@ -158,7 +158,7 @@ class GraphRun {
       co_return failure("failed", "the answer does not fit the declared output");
     TaskOutcome out;
     out.ok = true;
-    out.outcome = "completed";
+    out.outcome = "succeeded";
     out.output = agent.output ? *pass.result.output : Json(pass.result.content);
     co_return out;
   }
@@ -192,7 +192,7 @@ class GraphRun {
     if (result.is_error) co_return failure("failed", tool + ": " + result.text);
     TaskOutcome out;
     out.ok = true;
-    out.outcome = "completed";
+    out.outcome = "succeeded";
     out.output = result.text;
     co_return out;
   }

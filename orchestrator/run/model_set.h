@@ -19,6 +19,8 @@ class ModelSet {
  public:
   virtual ~ModelSet() = default;
   virtual std::map<std::string, agents::Model*> by_name() const = 0;
+  // After a run that succeeded: logs what was prepared for it and never asked for.
+  virtual void warn_unused() {}
 };
 
 // May load weights: takes a while and blocks.

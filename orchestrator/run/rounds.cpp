@@ -353,7 +353,7 @@ class Rounds {
   }
   // Without a manager the last round is the end; with one it never said that the work is done.
   TaskOutcome exhausted() const {
-    if (!topology_.manager) return with_answer("completed", best_answer(""));
+    if (!topology_.manager) return with_answer("succeeded", best_answer(""));
     TaskOutcome out = end(false, "rounds_exhausted",
                           "the manager did not finish within " +
                               std::to_string(topology_.rounds_max) + " rounds");

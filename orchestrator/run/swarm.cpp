@@ -91,6 +91,7 @@ class SwarmRun {
     co_await boost::asio::this_coro::throw_if_cancelled(false);
     co_await shielded(stop_servers());
     if (failure) classify(failure);
+    if (result_.ok) models_->warn_unused();
     result_.totals = meter_.totals();
     result_.wall = clock_.now() - begin;
     recorder_->event("run.end", to_json(result_));

@@ -38,8 +38,7 @@ struct RunResult {
   std::string id;
   std::string directory;
   bool ok = false;
-  // complete | completed | succeeded | rounds_exhausted | no_answer | failed | timeout | budget |
-  // cancelled
+  // complete | succeeded | rounds_exhausted | no_answer | failed | timeout | budget | cancelled
   std::string outcome;
   std::string error;
   ErrorKind kind = ErrorKind::failed;       // when not ok: decides the exit code

@@ -51,7 +51,14 @@ TEST_CASE("cli: an unknown command is invalid input and says so on stderr only")
   CHECK(ran.code == 2);
   CHECK(ran.out.empty());
   CHECK(ran.err.find("juggle") != std::string::npos);
-  CHECK(run({}).code == 2);
+  const Ran nothing = run({});
+  CHECK(nothing.code == 2);
+  CHECK(nothing.err.find("expected a command: bench, ") != std::string::npos);
+  CHECK(nothing.err.find("validate") != std::string::npos);
+  CHECK(run({"runs"}).err.find("expected a command: list, show") != std::string::npos);
+  CHECK(run({"runs", "lst"}).err.find("did you mean \"list\"?") != std::string::npos);
+  CHECK(run({"valdate", "x"}).err.find("did you mean \"validate\"?") != std::string::npos);
+  CHECK(run({"validate"}).err.find("FILE") != std::string::npos);
 }
 
 TEST_CASE("cli: read_text names the file it cannot read") {
@@ -109,4 +116,7 @@ TEST_CASE("cli: embed prints unit vectors and cosines; a text without words has 
         R"([0.7071067811865475,1.0,null],[null,null,null]]})"
         "\n");
   CHECK(run({"embed", "--model", "minilm", "x"}).code == 2);
+  const Ran wordless = run({"embed", "", "?"});
+  CHECK(wordless.code == 2);
+  CHECK(wordless.err == "error: expected a text with words, found \"\"\n");
 }

@@ -154,6 +154,82 @@ TEST_CASE("cli: validate needs no inputs; mistakes are exit code 2 and counted")
   CHECK(bad.err.find("1 error; nothing was started") != std::string::npos);
 }
 
+TEST_CASE("cli: with --json an error is one object on stdout, and text on stderr") {
+  const Project project;
+  const std::string set = "agents={A: {modle: x, max_turns: 0}}";
+  for (const char* command : {"run", "validate"}) {
+    CAPTURE(command);
+    const Ran ran = run({command, project.file, "--in", "task=x", "--set", set, "--json"});
+    CHECK(ran.code == 2);
+    CHECK(ran.err.find("nothing was started") != std::string::npos);
+    REQUIRE(lines(ran.out).size() == 1);
+    const Json result = lines(ran.out)[0];
+    CHECK(result["exit_code"] == 2);
+    REQUIRE(result["errors"].size() >= 2);
+    CHECK(result["errors"][0]["kind"] == "invalid_input");
+  }
+  test::write_file(project.file, "schema: swarm/v1\nfrob: 1\n");
+  const Json located = lines(run({"validate", project.file, "--json"}).out).at(0)["errors"];
+  CHECK(located[0]["file"] == project.file);
+  CHECK(located.back() == Json({{"file", project.file}, {"line", 2}, {"column", 1},
+                            {"message", "frob: unknown key; known here: schema, name, description, "
+                                        "inputs, models, engine, mcp, mcpServers, tools, agents, "
+                                        "topologies, graph, outputs, limits, journal"},
+                            {"kind", "invalid_input"}}));
+}
+
+TEST_CASE("cli: missing files, runs and wrong flags are objects too; nothing else is printed") {
+  const auto only = [](const Ran& ran) {
+    CHECK(!ran.err.empty());
+    REQUIRE(lines(ran.out).size() == 1);
+    const Json result = lines(ran.out)[0];
+    REQUIRE(result["errors"].size() == 1);
+    CHECK(result["exit_code"] == ran.code);
+    return result["errors"][0];
+  };
+  const Json missing = only(run({"run", "/nonexistent.yaml", "--json"}));
+  CHECK(missing["kind"] == "environment");
+  CHECK(missing["file"] == "/nonexistent.yaml");
+  CHECK(missing["line"].is_null());
+  CHECK(only(run({"run", "x.yaml", "--in", "task", "--json"}))["kind"] == "invalid_input");
+  CHECK(only(run({"runs", "show", "r", "--dir", "/nonexistent", "--json"}))["file"].is_null());
+  CHECK(only(run({"run", "x.yaml", "--bogus", "--json"}))["message"].get<std::string>().find(
+            "--bogus") != std::string::npos);
+  const Project project;
+  REQUIRE(run({"run", project.file, "--in", "task=x", "--run-id", "r1", "--json"}).code == 0);
+  CHECK(only(run({"run", project.file, "--in", "task=x", "--run-id", "r1", "--json"}))["message"] ==
+        "run \"r1\" exists already");
+  const Ran graph = run({"graph", "none.yaml", "--dir", project.runs, "--format", "json"});
+  CHECK(only(graph)["kind"] == "invalid_input");
+}
+
+TEST_CASE("cli: what failed is said once, and a single agent has no rounds") {
+  const Project project;
+  const Ran failed = run({"run", project.file, "--in", "task=x", "--quiet", "--set",
+                          "mcp={shop: {command: [/nonexistent/shop]}}"});
+  CHECK(failed.code == 3);
+  CHECK(failed.err.find("run failed: ") == 0);  // not after warnings about unused replies
+  CHECK(failed.err.find("failed: failed") == std::string::npos);
+  CHECK(failed.err.find("shop") != std::string::npos);
+  const Ran alone = run({"run", project.file, "--in", "task=x", "--quiet", "--set",
+                         "topologies={}", "--set", "agents={A: {}}"});
+  CHECK(alone.code == 0);
+  CHECK(alone.err.find("succeeded\n  1 model call, 0 tool calls, ") != std::string::npos);
+  CHECK(alone.err.find("a step was not used") != std::string::npos);  // a success tells
+  CHECK(run({"validate", project.file}).out.find("2 agents, 1 topology, 1 task\n") !=
+        std::string::npos);
+}
+
+TEST_CASE("cli: runs list tells an unknown directory from one without runs") {
+  const Ran missing = run({"runs", "list", "--dir", "/nonexistent"});
+  CHECK(missing.code == 3);
+  CHECK(missing.err.find("/nonexistent") != std::string::npos);
+  const test::TempDir dir;
+  const Ran empty = run({"runs", "list", "--dir", dir.path().string()});
+  CHECK(empty.code == 0);
+  CHECK(empty.out.empty());
+}
+
 TEST_CASE("cli: schema prints JSON Schema") {
   const Json schema = parse_json(run({"schema"}).out).value();
   CHECK(schema["properties"]["agents"].is_object());

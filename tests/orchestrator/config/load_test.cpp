@@ -100,6 +100,30 @@ TEST_CASE("config: inputs are typed and required ones are asked for") {
   CHECK(load_text(kBase, "swarm.yaml", "", {.need_inputs = false}).config.has_value());
 }
 
+TEST_CASE("config: text that is not UTF-8 is refused with its place") {
+  // The first line is fine; a continuation byte stands alone in the second.
+  CHECK(refuses("schema: swarm/v1\nname: d\xc3\xa9sk \x80\n",
+                "swarm.yaml:2:13: error: expected UTF-8 text, found the byte 0x80\n"
+                "    2 | name: d\xc3\xa9sk \xef\xbf\xbd\n"));
+  CHECK(refuses("name: \"\xed\xa0\x80\"\n", "swarm.yaml:1:8: error: expected UTF-8"));  // surrogate
+  CHECK(refuses("\xff\xfe", "swarm.yaml:1:1: error: expected UTF-8 text, found the byte 0xff"));
+  const Loaded input = load_text(kBase, "swarm.yaml", "", {.inputs = {{"task", "caf\xe9"}}});
+  CHECK(!input.config);
+  CHECK(input.kind() == ErrorKind::invalid_input);
+  CHECK(input.report().find("--in: error: task: expected UTF-8 text, found the byte 0xe9 at "
+                            "position 4") != std::string::npos);
+  CHECK(refuses(kBase, "--set: error: \"name=\xef\xbf\xbd\": expected UTF-8",
+                {.sets = {"name=\xff"}}));
+  ::setenv("SWARM_TEST_LATIN1", "caf\xe9", 1);
+  CHECK(refuses(kBase, "environment variable \"SWARM_TEST_LATIN1\" is not UTF-8 text",
+                {.sets = {"description=${env.SWARM_TEST_LATIN1}"}}));
+  const test::TempDir dir;
+  test::write_file(dir.path() / "role.md", "one\ntwo \xe9\n");
+  const std::string text = "schema: swarm/v1\nname: !file role.md\n";
+  CHECK(load_text(text, "swarm.yaml", dir.path().string(), {}).report().find(
+            "role.md:2:5: error: expected UTF-8 text, found the byte 0xe9") != std::string::npos);
+}
+
 TEST_CASE("config: --set overrides before validation, with YAML values and new keys") {
   const Config config = good(kBase, {.sets = {"topologies.desk.match.tau=1.1",
                                               "topologies.desk.members=[Solver]",

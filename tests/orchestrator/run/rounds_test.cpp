@@ -234,7 +234,7 @@ topologies: {t: {kind: chain, members: [A, B], rounds: {max: 2}}}
   world.model.say(worker("a1", "for B"), "A").say(worker("b1"), "B");
   world.model.say(worker("a2"), "A").say(worker("b2"), "B");
   const run::RunResult result = world.run();
-  CHECK(result.outcome == "completed");
+  CHECK(result.outcome == "succeeded");
   CHECK(result.answer == "b2");
   CHECK(world.prompt("B", 1).find("[1] A: for B\n") != std::string::npos);
 }
