@@ -1,6 +1,7 @@
 // orchestrator/config/yaml.h — YAML text to Nodes: the only doorway to the YAML library.
-// Text that is not UTF-8, duplicate keys, unknown tags and documents beyond the limits are problems with a place. The tag
-// !file PATH is replaced by the file's text; files named *.json, *.yaml and *.yml by their content.
+// Text that is not UTF-8, duplicate keys, unknown tags and documents beyond the limits are problems
+// with a place. The tag !file PATH is replaced by the file's text; files named *.json, *.yaml and
+// *.yml by their content.
 #pragma once
 
 #include <map>
