@@ -107,6 +107,9 @@ Result<std::unique_ptr<Engine>> Engine::open(const EngineConfig& config, const C
                                             .page_tokens = config.page_tokens,
                                             .page_count = page_count,
                                             .batch_tokens_max = options.limits.step_tokens_max(),
+                                            .batch_chunks_max = config.max_resident,
+                                            .logit_rows_max = config.max_resident,
+                                            .context = context,
                                             .threads = config.threads,
                                             .isa = config.isa}));
   TextSide text = open_text_side(*file, shape.vocab);

@@ -65,16 +65,18 @@ const Advance& Generation::start() {
   return advance_;
 }
 
-const Advance& Generation::advance(std::span<const float> logits) {
+SampleJob Generation::job() {
+  if (constraint_) fill_mask();
+  return sampler_.job(mask_, vocab_);
+}
+
+const Advance& Generation::advance(Sampled sampled) {
   advance_ = {};
-  logits = logits.first(static_cast<size_t>(vocab_));
-  if (has_nan(logits)) {
+  if (sampled.invalid) {
     advance_.finish = Finish::failed;
     advance_.error = "the model produced logits that are not numbers";
     return advance_;
   }
-  if (constraint_) fill_mask();
-  Sampled sampled = sampler_.sample(logits, mask_);
   if (constraint_) {
     std::unique_ptr<Constraint> next = constraint_->clone();
     SWARM_CHECK(next->accept(sampled.token), sampled.token);

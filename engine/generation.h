@@ -51,8 +51,10 @@ class Generation {
   std::string refusal() const;
   // Tokens that stand before anything is sampled.
   const Advance& start();
-  // Chooses the next token from logits [vocab] and appends what follows from it.
-  const Advance& advance(std::span<const float> logits);
+  // The next choice to be made from the model's logits; valid until advance().
+  SampleJob job();
+  // Appends the token chosen for job() and what follows from it.
+  const Advance& advance(Sampled sampled);
 
   bool has_constraint() const { return constraint_ != nullptr; }
   bool started() const { return started_; }

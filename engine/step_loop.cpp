@@ -69,6 +69,7 @@ Result<RequestId> StepLoop::fork(RequestId parent, Request request) {
 }
 
 Result<RequestId> StepLoop::enter(Request request, Generation generation) {
+  if (!lost_.empty()) return environment_error(lost_);
   if (const std::string reason = generation.refusal(); !reason.empty() && !request.prefill_only)
     return invalid_input(reason);
   const auto prompt_tokens = static_cast<int32_t>(request.prompt.size());
@@ -105,7 +106,7 @@ std::span<const Output> StepLoop::step() {
     ++stats_.steps;
     if (run_model(plan)) {
       scheduler_.complete(plan);
-      sample(plan);
+      advance(plan);
     }
   }
   for (const sched::Refusal& refusal : plan.impossible)
@@ -162,12 +163,33 @@ void StepLoop::book_plan(const sched::StepPlan& plan, TimePoint now) {
   }
 }
 
-// False when the model failed; then every request has been ended.
+// Logits, and from them one token per sequence in sampled_. False when the model failed; then every
+// request has been ended.
 bool StepLoop::run_model(const sched::StepPlan& plan) {
+  std::string reason;
+  try {
+    forward(plan);
+    return true;
+  } catch (const ErrorException& error) {
+    reason = error.error().message;
+    if (error.error().kind == ErrorKind::environment) lost_ = reason;
+  } catch (const std::exception& error) {
+    reason = error.what();
+  }
+  reason = "the forward pass failed: " + reason;
+  while (!live_.empty()) finish(live_.begin()->first, Finish::failed, reason);
+  scheduler_.clear_cache();           // copies may be half done
+  return false;
+}
+
+void StepLoop::forward(const sched::StepPlan& plan) {
   chunks_.clear();
+  choosing_.clear();
+  jobs_.clear();
   for (const sched::Chunk& chunk : plan.chunks) {
     const sched::Sequence& sequence = scheduler_.sequence(chunk.id);
-    const bool wanted = chunk.reaches_end && !live_.at(RequestId{chunk.id}).prefill_only;
+    Live& live = live_.at(RequestId{chunk.id});
+    const bool wanted = chunk.reaches_end && !live.prefill_only;
     const auto end = static_cast<size_t>(sequence.table.pages_for(chunk.first + chunk.count));
     chunks_.push_back({.tokens = std::span(sequence.tokens())
                                      .subspan(static_cast<size_t>(chunk.first),
@@ -175,35 +197,28 @@ bool StepLoop::run_model(const sched::StepPlan& plan) {
                        .position = chunk.first,
                        .pages = sequence.table.pages().first(end),
                        .logits = wanted ? model::LogitsWanted::last : model::LogitsWanted::none});
+    if (!wanted) continue;
+    choosing_.push_back(RequestId{chunk.id});
+    jobs_.push_back(live.generation.job());
   }
-  try {
-    for (const kv::PageCopy& copy : plan.copies)
-      if (copy.from != copy.to) transformer_.copy_page(copy.from, copy.to);
-    logits_ = transformer_.forward(chunks_);
-    return true;
-  } catch (const std::exception& error) {
-    const std::string reason = std::string("the forward pass failed: ") + error.what();
-    while (!live_.empty()) finish(live_.begin()->first, Finish::failed, reason);
-    scheduler_.clear_cache();         // copies may be half done
-    return false;
-  }
+  for (const kv::PageCopy& copy : plan.copies)
+    if (copy.from != copy.to) transformer_.copy_page(copy.from, copy.to);
+  const int32_t rows = transformer_.forward(chunks_);
+  SWARM_CHECK(rows == std::ssize(jobs_), rows, jobs_.size());
+  sampled_.assign(jobs_.size(), {});
+  if (rows > 0) transformer_.sample(jobs_, sampled_);
 }
 
-void StepLoop::sample(const sched::StepPlan& plan) {
+void StepLoop::advance(const sched::StepPlan& plan) {
   const TimePoint now = clock_.now();
-  int32_t row = 0;
-  for (const sched::Chunk& chunk : plan.chunks) {
-    if (!chunk.reaches_end) continue;
-    const RequestId id{chunk.id};
-    Live& live = live_.at(id);
-    if (live.prefill_only) {
-      finish(id, Finish::stop);
-      continue;
-    }
+  for (const sched::Chunk& chunk : plan.chunks)
+    if (chunk.reaches_end && live_.at(RequestId{chunk.id}).prefill_only)
+      finish(RequestId{chunk.id}, Finish::stop);
+  for (size_t i = 0; i < choosing_.size(); ++i) {
+    Live& live = live_.at(choosing_[i]);
     if (!live.token_first) live.token_first = now;
-    emit(id, live.generation.advance(logits_.row(row++, transformer_.config().vocab)));
+    emit(choosing_[i], live.generation.advance(std::move(sampled_[i])));
   }
-  SWARM_CHECK(row == logits_.rows, row, logits_.rows);
 }
 
 void StepLoop::emit(RequestId id, const Advance& advance) {

@@ -1,6 +1,8 @@
 // engine/step_loop.h — One batch after another: scheduler plan -> forward pass -> one token per
 // sequence -> outputs. The Engine behind its model file; tests drive it over any Transformer.
-// Every accepted request ends with exactly one final Output. Not thread-safe (engine thread).
+// Every accepted request ends with exactly one final Output. When the device is lost
+// (ErrorException{environment} from the transformer), all end with Finish::failed and every later
+// submit is refused with the reason. Not thread-safe (engine thread).
 #pragma once
 
 #include <map>
@@ -58,7 +60,8 @@ class StepLoop {
   void start_new();
   void book_plan(const sched::StepPlan& plan, TimePoint now);
   bool run_model(const sched::StepPlan& plan);
-  void sample(const sched::StepPlan& plan);
+  void forward(const sched::StepPlan& plan);
+  void advance(const sched::StepPlan& plan);
   void emit(RequestId id, const Advance& advance);
   void finish(RequestId id, Finish finish, std::string error = "");
 
@@ -70,7 +73,10 @@ class StepLoop {
   std::vector<RequestId> unstarted_;
   std::vector<Output> outputs_;
   std::vector<model::SequenceChunk> chunks_;
-  model::Logits logits_;
+  std::vector<RequestId> choosing_;   // whose logits are the rows of the step, in order
+  std::vector<SampleJob> jobs_;
+  std::vector<Sampled> sampled_;
+  std::string lost_;                  // why the device is gone for good; "" while it is there
   EngineStats stats_;
 };
 

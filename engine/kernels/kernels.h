@@ -1,12 +1,18 @@
 // engine/kernels/kernels.h — One typed function per op of the forward pass: the seam between
-// backends. A Kernels object owns its threads and scratch memory; one thread calls it at a time.
-// Nothing can fail after open_kernels(): shapes are checked by the caller (model/transformer),
-// misuse is a bug. Scratch grows to the largest call seen and is then reused; pointers in the
-// arguments are borrowed for the duration of the call. All activations are f32, row-major, one row
-// per token.
+// backends. A Kernels object owns its memory, its threads or its device stream, and its scratch;
+// one thread calls it at a time. Pointers to float, int32_t and Weight data in the arguments lie in
+// the backend's memory() unless marked host; host pointers are borrowed for the duration of the
+// call. All activations are f32, row-major, one row per token.
 //
-// Determinism (every backend here): the value of an output row depends only on its own input row
-// and the weights - never on the number of rows in the call, on threads, or on KV page boundaries.
+// Life: open, plan() into the MemoryPlan of the model, memory().reserve, start(), then for every
+// batch begin() and the ops in the order of the forward pass. Calls are asynchronous on an
+// accelerator: results are seen by memory().read and by sample().
+// Failure: shapes are checked by the caller (model/transformer), misuse is a bug. The CPU cannot
+// fail after start(); a lost device throws ErrorException{environment} from any call, for good.
+//
+// Determinism (CPU; accelerators when asked): the value of an output row depends only on its own
+// input row and the weights - never on the number of rows in the call, on threads, or on KV page
+// boundaries.
 //
 // Source of the formulas: reference/engine.md section 1.2.
 #pragma once
@@ -21,11 +27,13 @@
 #include "engine/base/error.h"
 #include "engine/formats/block_types.h"
 #include "engine/kernels/kv_layer.h"
+#include "engine/kernels/memory.h"
+#include "engine/sample/sampler.h"
 
 namespace swarm::engine::kernels {
 
-// A weight matrix where it lies in the model file: row r is row_bytes bytes at data + r *
-// row_bytes. Blocks are only as aligned as the file makes them.
+// A weight matrix. In the model file, row r is row_bytes bytes at data + r * row_bytes, and blocks
+// are only as aligned as the file makes them; after Kernels::place the data are the backend's own.
 struct Weight {
   formats::TensorType type = formats::TensorType::f32;
   int32_t rows = 0;                    // output features
@@ -65,26 +73,49 @@ struct BatchSpan {
   std::span<const int32_t> pages;
 };
 
+// The rows of one forward pass (host; borrowed until the next begin()).
+struct Batch {
+  std::span<const int32_t> tokens;     // [rows]
+  std::span<const int32_t> positions;  // [rows]
+  std::span<const BatchSpan> spans;    // cover all rows in order
+  std::span<const int32_t> wanted;     // rows whose logits are asked for, ascending
+};
+
+// The largest batch and the widest layers a Kernels object will see: scratch is sized from it.
+struct KernelLimits {
+  int32_t rows = 0;                    // of one batch
+  int32_t spans = 0;
+  int32_t wanted = 0;                  // logit rows
+  int32_t context = 0;                 // tokens of one sequence
+  int32_t page_tokens = 0;
+  int32_t hidden = 0;
+  int32_t heads = 0;
+  int32_t kv_heads = 0;
+  int32_t head_dim = 0;
+  int32_t ffn = 0;                     // of one expert where there are experts
+  int32_t experts = 0;
+  int32_t experts_used = 0;
+  int32_t vocab = 0;
+};
+
 struct QkvArgs {
-  float* q = nullptr;                  // [tokens, heads, head_dim], normed and rotated in place
-  float* k = nullptr;                  // [tokens, kv_heads, head_dim], normed and rotated in place
-  const float* v = nullptr;            // [tokens, kv_heads, head_dim]
+  float* q = nullptr;                  // [rows, heads, head_dim], normed and rotated in place
+  float* k = nullptr;                  // [rows, kv_heads, head_dim], normed and rotated in place
+  const float* v = nullptr;            // [rows, kv_heads, head_dim]
   const float* q_norm = nullptr;       // [head_dim]
   const float* k_norm = nullptr;
-  const float* cos = nullptr;          // [tokens, head_dim / 2]
+  const float* cos = nullptr;          // [rows, head_dim / 2]
   const float* sin = nullptr;
   float eps = 0;
   int32_t heads = 0;
-  std::span<const BatchSpan> spans;
   KvLayer kv;
 };
 
 struct AttentionArgs {
-  const float* q = nullptr;            // [tokens, heads, head_dim]
-  float* out = nullptr;                // [tokens, heads, head_dim]
+  const float* q = nullptr;            // [rows, heads, head_dim]
+  float* out = nullptr;                // [rows, heads, head_dim]
   int32_t heads = 0;
   float scale = 0;                     // 1 / sqrt(head_dim)
-  std::span<const BatchSpan> spans;
   KvLayer kv;
 };
 
@@ -118,8 +149,33 @@ class Kernels {
  public:
   virtual ~Kernels() = default;
 
-  // out[t] = table row tokens[t], decoded. Reads one row per token.
-  virtual void embed(const Weight& table, std::span<const int32_t> tokens, float* out) = 0;
+  virtual Memory& memory() = 0;
+  // Adds the scratch of a backend that claims it up front; start() then claims it. The CPU backend
+  // adds nothing: its scratch grows to the largest call seen and is reused.
+  virtual void plan(const KernelLimits& limits, MemoryPlan& plan) const = 0;
+  virtual void start(const KernelLimits& limits) = 0;
+
+  // Bytes a file's weight takes in memory() (0: it is used where it lies), and the weight once it
+  // lies there. `to` has placed_bytes(weight) bytes. Backends may repack.
+  virtual size_t placed_bytes(const Weight& weight) const = 0;
+  virtual Weight place(const Weight& weight, std::byte* to) = 0;
+
+  // The batch the following calls are about.
+  virtual void begin(const Batch& batch) = 0;
+
+  // out[row] = table row of the token, decoded. Reads one row per token.
+  virtual void embed(const Weight& table, float* out) = 0;
+
+  // cos, sin [rows, half]: of position * inv_freq[j], the angle in double. inv_freq: [half] host.
+  virtual void rope_angles(std::span<const double> inv_freq, float* cos, float* sin) = 0;
+
+  // out[i] = x[wanted[i]], rows of `width`.
+  virtual void gather_wanted(const float* x, int32_t width, float* out) = 0;
+
+  // sampled[i] = the token chosen from logits row i as sample/sampler.h defines it. logits: [rows,
+  // stride], one row per job. Waits for the result.
+  virtual void sample(const float* logits, int32_t stride, std::span<const SampleJob> jobs,
+                      std::span<Sampled> sampled) = 0;
 
   // out[t, j] = x[t, j] * weight[j] / sqrt(mean(x[t]^2) + eps). x, out: [tokens, hidden].
   // Memory-bound: 8 bytes per element.
@@ -134,11 +190,12 @@ class Kernels {
   // residual[i] += delta[i].
   virtual void add(float* residual, const float* delta, size_t count) = 0;
 
-  // RMS norm per head, RoPE (half split: pairs (j, j + head_dim / 2)), K and V appended to the
-  // pages.
+  // For every row of the batch: RMS norm per head, RoPE (half split: pairs (j, j + head_dim / 2)),
+  // K and V appended to the pages.
   virtual void qk_norm_rope_append(const QkvArgs& args) = 0;
 
-  // Causal softmax attention over the pages; query head h uses KV head h / (heads / kv_heads).
+  // Causal softmax attention of every row over the pages of its sequence; query head h uses KV head
+  // h / (heads / kv_heads).
   // Reads K and V of a sequence once per KV head and query tile; 4 heads head_dim flops per pair.
   virtual void attention(const AttentionArgs& args) = 0;
 
@@ -152,8 +209,7 @@ class Kernels {
   // expert, so each chosen expert's weights are read once per call.
   virtual void expert_ffn(const ExpertFfnArgs& args) = 0;
 
-  virtual std::string_view isa() const = 0;        // "reference", "avx2", "avx512"
-  virtual int32_t threads() const = 0;
+  virtual std::string device_name() const = 0;     // "cpu (avx512, 2 threads)"
 };
 
 // isa: auto | reference | avx2 | avx512. auto takes the best this machine can run. threads: 0 = one

@@ -1,8 +1,5 @@
 #include "engine/model/kv_storage.h"
 
-#include <sys/mman.h>
-
-#include <cstring>
 #include <utility>
 
 #include "engine/base/check.h"
@@ -10,19 +7,16 @@
 
 namespace swarm::engine::model {
 
-void KvUnmap::operator()(std::byte* data) const noexcept { munmap(data, bytes); }
-
-namespace {
-
-Result<KvStore> map_store(const ModelConfig& config, const TransformerOptions& options,
-                          KvType type, const char* option) {
+Result<KvStorage::Store> KvStorage::size_store(const ModelConfig& config,
+                                               const TransformerOptions& options, KvType type,
+                                               const char* option) {
   if (kernels::kv_quantised(type) && config.head_dim % kernels::kKvGroup != 0) {
     return invalid_input(std::string(option) + ": " + std::string(kernels::kv_type_name(type)) +
                          " needs a head size that is a multiple of " +
                          std::to_string(kernels::kKvGroup) + ", this model has " +
                          std::to_string(config.head_dim));
   }
-  KvStore store;
+  Store store;
   store.page_bytes = static_cast<size_t>(options.page_tokens) *
                      static_cast<size_t>(config.kv_heads) *
                      kernels::kv_row_bytes(type, config.head_dim);
@@ -35,23 +29,13 @@ Result<KvStore> map_store(const ModelConfig& config, const TransformerOptions& o
   }
   store.layer_bytes = *layer_bytes;
   store.bytes = *bytes;
-  // Fresh anonymous pages are zero and are only backed once written.
-  void* data = mmap(nullptr, store.bytes, PROT_READ | PROT_WRITE,
-                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (data == MAP_FAILED) {
-    return environment_error("kv cache: cannot map " + format_bytes(store.bytes) + ": " +
-                             std::strerror(errno));
-  }
-  store.data = {static_cast<std::byte*>(data), KvUnmap{store.bytes}};
   return store;
 }
 
-}  // namespace
-
 Result<KvStorage> KvStorage::make(const ModelConfig& config, const TransformerOptions& options) {
   KvStorage kv;
-  SWARM_TRY(kv.k_, map_store(config, options, options.k_type, "k_type"));
-  SWARM_TRY(kv.v_, map_store(config, options, options.v_type, "v_type"));
+  SWARM_TRY(kv.k_, size_store(config, options, options.k_type, "k_type"));
+  SWARM_TRY(kv.v_, size_store(config, options, options.v_type, "v_type"));
   kv.shape_ = {.k_type = options.k_type, .v_type = options.v_type,
                .page_tokens = options.page_tokens, .kv_heads = config.kv_heads,
                .head_dim = config.head_dim};
@@ -60,10 +44,21 @@ Result<KvStorage> KvStorage::make(const ModelConfig& config, const TransformerOp
   return kv;
 }
 
+void KvStorage::plan(kernels::MemoryPlan& plan) const {
+  plan.add("kv.k", k_.bytes);
+  plan.add("kv.v", v_.bytes);
+}
+
+void KvStorage::claim(kernels::Memory& memory) {
+  memory_ = &memory;
+  k_.data = memory.claim("kv.k", k_.bytes);
+  v_.data = memory.claim("kv.v", v_.bytes);
+}
+
 kernels::KvLayer KvStorage::layer(int32_t index) const {
   kernels::KvLayer layer = shape_;
-  layer.k = k_.data.get() + static_cast<size_t>(index) * k_.layer_bytes;
-  layer.v = v_.data.get() + static_cast<size_t>(index) * v_.layer_bytes;
+  layer.k = k_.data + static_cast<size_t>(index) * k_.layer_bytes;
+  layer.v = v_.data + static_cast<size_t>(index) * v_.layer_bytes;
   return layer;
 }
 
@@ -71,12 +66,10 @@ void KvStorage::copy_page(int32_t from, int32_t to) {
   SWARM_CHECK(from >= 0 && from < page_count_, from, page_count_);
   SWARM_CHECK(to >= 0 && to < page_count_, to, page_count_);
   SWARM_CHECK(from != to, from);
-  for (const KvStore* store : {&k_, &v_}) {
-    for (int32_t i = 0; i < layers_; ++i) {
-      std::byte* base = store->data.get() + static_cast<size_t>(i) * store->layer_bytes;
-      std::memcpy(base + static_cast<size_t>(to) * store->page_bytes,
-                  base + static_cast<size_t>(from) * store->page_bytes, store->page_bytes);
-    }
+  for (const Store* store : {&k_, &v_}) {
+    memory_->copy(store->data + static_cast<size_t>(to) * store->page_bytes,
+                  store->data + static_cast<size_t>(from) * store->page_bytes, store->page_bytes,
+                  store->layer_bytes, layers_);
   }
 }
 

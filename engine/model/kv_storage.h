@@ -1,11 +1,10 @@
-// engine/model/kv_storage.h — The pages of K and V of all layers in host memory.
-// Owns one mapping per kind (K, V): [layer][page][kv_head][slot][head_dim]. Pages nobody wrote cost
-// no memory until they are touched. Who uses which page is decided above. Not thread-safe.
+// engine/model/kv_storage.h — The pages of K and V of all layers, in the memory of a backend.
+// One block per kind (K, V): [layer][page][kv_head][slot][head_dim]. Who uses which page is decided
+// above. Not thread-safe.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 
 #include "engine/base/error.h"
 #include "engine/kernels/kernels.h"
@@ -14,22 +13,12 @@
 
 namespace swarm::engine::model {
 
-struct KvUnmap {
-  size_t bytes = 0;
-  void operator()(std::byte* data) const noexcept;
-};
-
-// One kind (K or V) of all layers.
-struct KvStore {
-  std::unique_ptr<std::byte, KvUnmap> data;
-  size_t page_bytes = 0;
-  size_t layer_bytes = 0;
-  size_t bytes = 0;
-};
-
 class KvStorage {
  public:
+  // Refused when the sizes overflow. Then plan() and claim() in turn.
   static Result<KvStorage> make(const ModelConfig& config, const TransformerOptions& options);
+  void plan(kernels::MemoryPlan& plan) const;
+  void claim(kernels::Memory& memory);    // memory outlives the storage
 
   kernels::KvLayer layer(int32_t index) const;
   // Copies a whole page in every layer.
@@ -37,8 +26,19 @@ class KvStorage {
   uint64_t bytes() const { return k_.bytes + v_.bytes; }
 
  private:
-  KvStore k_;
-  KvStore v_;
+  // One kind (K or V) of all layers.
+  struct Store {
+    std::byte* data = nullptr;
+    size_t page_bytes = 0;
+    size_t layer_bytes = 0;
+    size_t bytes = 0;
+  };
+  static Result<Store> size_store(const ModelConfig& config, const TransformerOptions& options,
+                                  KvType type, const char* option);
+
+  Store k_;
+  Store v_;
+  kernels::Memory* memory_ = nullptr;
   kernels::KvLayer shape_;     // without pointers
   int32_t layers_ = 0;
   int32_t page_count_ = 0;

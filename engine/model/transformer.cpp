@@ -3,72 +3,135 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "engine/base/check.h"
 #include "engine/base/units.h"
-#include "engine/kernels/kernels.h"
 #include "engine/model/kv_storage.h"
+#include "engine/model/placed_weights.h"
 #include "engine/model/weights.h"
 
 namespace swarm::engine::model {
 namespace {
 
 using kernels::BatchSpan;
+using kernels::KernelLimits;
 using kernels::Kernels;
 using kernels::LinearOutput;
 
 size_t product(int32_t a, int32_t b) { return static_cast<size_t>(a) * static_cast<size_t>(b); }
 
-void grow(std::vector<float>& values, size_t count) {
-  if (values.size() < count) values.resize(count);
-}
-
-// Activations of one batch; every vector is [tokens, width] and only ever grows.
+// Activations of the largest batch, in the memory of the backend.
 struct Activations {
-  std::vector<float> x;          // residual stream, width hidden
-  std::vector<float> h;          // normed input of a sub-block, width hidden
-  std::vector<float> q, mixed;   // width heads * head_dim
-  std::vector<float> k, v;       // width kv_heads * head_dim
-  std::vector<float> delta;      // attention output, width hidden
-  std::vector<float> router;     // width experts
-  std::vector<float> expert_weights;
-  std::vector<int32_t> expert_ids;
-  std::vector<float> cos, sin;   // width head_dim / 2
-  std::vector<float> logits;     // [rows wanted, vocab]
+  float* x = nullptr;               // [rows, hidden] residual stream
+  float* h = nullptr;               // [rows, hidden] normed input of a sub-block
+  float* q = nullptr;               // [rows, heads * head_dim]
+  float* mixed = nullptr;           // [rows, heads * head_dim]
+  float* k = nullptr;               // [rows, kv_heads * head_dim]
+  float* v = nullptr;
+  float* delta = nullptr;           // [rows, hidden] attention output
+  float* router = nullptr;          // [rows, experts]
+  float* expert_weights = nullptr;  // [rows, experts_used]
+  int32_t* expert_ids = nullptr;
+  float* cos = nullptr;             // [rows, head_dim / 2]
+  float* sin = nullptr;
+  float* wanted_x = nullptr;        // [wanted, hidden]: x and mixed of the rows that become logits
+  float* wanted_mixed = nullptr;    // [wanted, heads * head_dim]
+  float* logits = nullptr;          // [wanted, vocab]
+
+  // Lays them out from `base` (null: only counts); returns the bytes.
+  size_t lay_out(const KernelLimits& limits, std::byte* base) {
+    Carver carver(base);
+    const auto take = [&](float*& data, int32_t rows, int32_t width) {
+      data = carver.take<float>(product(rows, width));
+    };
+    const int32_t q_width = limits.heads * limits.head_dim;
+    take(x, limits.rows, limits.hidden);
+    take(h, limits.rows, limits.hidden);
+    take(q, limits.rows, q_width);
+    take(mixed, limits.rows, q_width);
+    take(k, limits.rows, limits.kv_heads * limits.head_dim);
+    take(v, limits.rows, limits.kv_heads * limits.head_dim);
+    take(delta, limits.rows, limits.hidden);
+    take(router, limits.rows, limits.experts);
+    take(expert_weights, limits.rows, limits.experts_used);
+    expert_ids = carver.take<int32_t>(product(limits.rows, limits.experts_used));
+    take(cos, limits.rows, limits.head_dim / 2);
+    take(sin, limits.rows, limits.head_dim / 2);
+    take(wanted_x, limits.wanted, limits.hidden);
+    take(wanted_mixed, limits.wanted, q_width);
+    take(logits, limits.wanted, limits.vocab);
+    return carver.bytes();
+  }
 };
 
-class HostTransformer final : public Transformer {
+class PagedTransformer final : public Transformer {
  public:
-  HostTransformer(std::shared_ptr<const formats::GgufFile> file, ModelConfig config,
-                  Weights weights, std::unique_ptr<Kernels> kernels, KvStorage kv,
-                  const TransformerOptions& options)
+  PagedTransformer(std::shared_ptr<const formats::GgufFile> file, ModelConfig config,
+                   Weights weights, std::unique_ptr<Kernels> kernels, KvStorage kv,
+                   const TransformerOptions& options, const KernelLimits& limits)
       : file_(std::move(file)),
         config_(std::move(config)),
         weights_(std::move(weights)),
         kernels_(std::move(kernels)),
         kv_(std::move(kv)),
-        options_(options) {
+        options_(options),
+        limits_(limits) {
     // Exact in double: engine.md 1.2 step 4 and section 13.
     for (int32_t j = 0; j < config_.head_dim / 2; ++j) {
       inv_freq_.push_back(std::pow(double{config_.rope_theta}, -2.0 * j / config_.head_dim));
     }
   }
 
-  Logits forward(std::span<const SequenceChunk> chunks) override {
+  // Claims everything of the model in the memory of the backend, or nothing.
+  Result<void> claim_memory() {
+    kernels::MemoryPlan plan;
+    const size_t weight_bytes = placed_.lay_out(weights_, *kernels_, nullptr);
+    plan.add("weights", weight_bytes);
+    kv_.plan(plan);
+    const size_t activation_bytes = a_.lay_out(limits_, nullptr);
+    plan.add("activations", activation_bytes);
+    kernels_->plan(limits_, plan);
+    kernels::Memory& memory = kernels_->memory();
+    SWARM_TRY_VOID(memory.reserve(plan));
+    placed_.lay_out(weights_, *kernels_, memory.claim("weights", weight_bytes));
+    kv_.claim(memory);
+    a_.lay_out(limits_, memory.claim("activations", activation_bytes));
+    kernels_->start(limits_);
+    return {};
+  }
+
+  int32_t forward(std::span<const SequenceChunk> chunks) override {
     gather(chunks);
-    reserve();
-    if (rows_ == 0) return {};
-    kernels_->embed(weights_.embedding, tokens_, a_.x.data());
-    fill_rope();
+    if (rows_ == 0) return 0;
+    kernels_->begin({.tokens = tokens_, .positions = positions_, .spans = spans_,
+                     .wanted = wanted_});
+    x_ = a_.x;
+    mixed_ = a_.mixed;
+    kernels_->embed(placed_.embedding, x_);
+    kernels_->rope_angles(inv_freq_, a_.cos, a_.sin);
     for (int32_t i = 0; i < config_.layers; ++i) {
       attention_block(i);
-      if (rows_ == 0) return {};   // nobody wants logits; K and V are stored
-      ffn_block(weights_.layers[static_cast<size_t>(i)]);
+      if (rows_ == 0) return 0;   // nobody wants logits; K and V are stored
+      ffn_block(placed_.layers[static_cast<size_t>(i)]);
     }
-    return head();
+    head();
+    return rows_;
+  }
+
+  std::span<const float> logits(int32_t row) override {
+    SWARM_CHECK(row >= 0 && row < rows_, row, rows_);
+    row_.resize(static_cast<size_t>(config_.vocab));
+    const float* from = a_.logits + product(row, config_.vocab);
+    kernels_->memory().read(std::as_writable_bytes(std::span(row_)),
+                            reinterpret_cast<const std::byte*>(from));
+    return row_;
+  }
+
+  void sample(std::span<const SampleJob> jobs, std::span<Sampled> sampled) override {
+    SWARM_CHECK(std::ssize(jobs) <= rows_, jobs.size(), rows_);
+    kernels_->sample(a_.logits, config_.vocab, jobs, sampled);
   }
 
   void copy_page(int32_t from, int32_t to) override { kv_.copy_page(from, to); }
@@ -76,11 +139,7 @@ class HostTransformer final : public Transformer {
   uint64_t weight_bytes() const override { return weights_.bytes; }
   uint64_t kv_bytes() const override { return kv_.bytes(); }
   uint64_t bytes_per_token() const override { return weights_.bytes_per_token; }
-  std::string device_name() const override {
-    const int32_t threads = kernels_->threads();
-    return "cpu (" + std::string(kernels_->isa()) + ", " + std::to_string(threads) +
-           (threads == 1 ? " thread)" : " threads)");
-  }
+  std::string device_name() const override { return kernels_->device_name(); }
 
  private:
   // Flattens the chunks into one batch of rows and checks what the caller promised.
@@ -90,141 +149,108 @@ class HostTransformer final : public Transformer {
     spans_.clear();
     wanted_.clear();
     for (const SequenceChunk& chunk : chunks) {
-      if (chunk.tokens.empty()) continue;
-      const auto first = static_cast<int32_t>(tokens_.size());
-      const auto count = static_cast<int32_t>(chunk.tokens.size());
-      const int32_t end = chunk.position + count;
-      SWARM_CHECK(chunk.position >= 0, chunk.position);
-      SWARM_CHECK(product(static_cast<int32_t>(chunk.pages.size()), options_.page_tokens) >=
-                      static_cast<size_t>(end), chunk.pages.size(), end);
-      for (const int32_t page : chunk.pages) {
-        SWARM_CHECK(page >= 0 && page < options_.page_count, page, options_.page_count);
-      }
-      for (int32_t i = 0; i < count; ++i) {
-        const TokenId token = chunk.tokens[static_cast<size_t>(i)];
-        SWARM_CHECK(token >= 0 && token < config_.vocab, token, config_.vocab);
-        tokens_.push_back(token);
-        positions_.push_back(chunk.position + i);
-        const bool last = i + 1 == count;
-        if (chunk.logits == LogitsWanted::all || (last && chunk.logits == LogitsWanted::last)) {
-          wanted_.push_back(first + i);
-        }
-      }
-      spans_.push_back({.first_row = first, .count = count, .position = chunk.position,
-                        .pages = chunk.pages});
+      if (!chunk.tokens.empty()) gather_chunk(chunk);
     }
     rows_ = static_cast<int32_t>(tokens_.size());
-    SWARM_CHECK(rows_ <= options_.batch_tokens_max, rows_, options_.batch_tokens_max);
+    SWARM_CHECK(rows_ <= limits_.rows, rows_, limits_.rows);
+    SWARM_CHECK(std::ssize(spans_) <= limits_.spans, spans_.size(), limits_.spans);
+    SWARM_CHECK(std::ssize(wanted_) <= limits_.wanted, wanted_.size(), limits_.wanted);
   }
 
-  void reserve() {
-    const auto& c = config_;
-    const int32_t wanted = static_cast<int32_t>(wanted_.size());
-    grow(a_.x, product(rows_, c.hidden));
-    grow(a_.h, product(rows_, c.hidden));
-    grow(a_.delta, product(rows_, c.hidden));
-    grow(a_.q, product(rows_, c.heads * c.head_dim));
-    grow(a_.mixed, product(rows_, c.heads * c.head_dim));
-    grow(a_.k, product(rows_, c.kv_heads * c.head_dim));
-    grow(a_.v, product(rows_, c.kv_heads * c.head_dim));
-    grow(a_.router, product(rows_, c.experts));
-    grow(a_.expert_weights, product(rows_, c.experts_used));
-    grow(a_.cos, product(rows_, c.head_dim / 2));
-    grow(a_.sin, product(rows_, c.head_dim / 2));
-    grow(a_.logits, product(wanted, c.vocab));
-    const size_t slots = product(rows_, c.experts_used);
-    if (a_.expert_ids.size() < slots) a_.expert_ids.resize(slots);
-  }
-
-  void fill_rope() {
-    const size_t half = inv_freq_.size();
-    for (size_t t = 0; t < positions_.size(); ++t) {
-      for (size_t j = 0; j < half; ++j) {
-        const double angle = positions_[t] * inv_freq_[j];
-        a_.cos[t * half + j] = static_cast<float>(std::cos(angle));
-        a_.sin[t * half + j] = static_cast<float>(std::sin(angle));
+  void gather_chunk(const SequenceChunk& chunk) {
+    const auto first = static_cast<int32_t>(tokens_.size());
+    const auto count = static_cast<int32_t>(chunk.tokens.size());
+    const int32_t end = chunk.position + count;
+    SWARM_CHECK(chunk.position >= 0, chunk.position);
+    SWARM_CHECK(end <= limits_.context, end, limits_.context);
+    SWARM_CHECK(product(static_cast<int32_t>(chunk.pages.size()), options_.page_tokens) >=
+                    static_cast<size_t>(end), chunk.pages.size(), end);
+    for (const int32_t page : chunk.pages) {
+      SWARM_CHECK(page >= 0 && page < options_.page_count, page, options_.page_count);
+    }
+    for (int32_t i = 0; i < count; ++i) {
+      const TokenId token = chunk.tokens[static_cast<size_t>(i)];
+      SWARM_CHECK(token >= 0 && token < config_.vocab, token, config_.vocab);
+      tokens_.push_back(token);
+      positions_.push_back(chunk.position + i);
+      const bool last = i + 1 == count;
+      if (chunk.logits == LogitsWanted::all || (last && chunk.logits == LogitsWanted::last)) {
+        wanted_.push_back(first + i);
       }
     }
+    spans_.push_back({.first_row = first, .count = count, .position = chunk.position,
+                      .pages = chunk.pages});
   }
 
   // x += Wo attention(norm(x)); steps 1-6.
   void attention_block(int32_t index) {
-    const LayerWeights& layer = weights_.layers[static_cast<size_t>(index)];
+    const PlacedLayer& layer = placed_.layers[static_cast<size_t>(index)];
     const auto& c = config_;
-    kernels_->rms_norm(a_.x.data(), layer.attn_norm.data(), c.rms_eps, rows_, c.hidden,
-                       a_.h.data());
-    const LinearOutput qkv[] = {{layer.q, a_.q.data()}, {layer.k, a_.k.data()},
-                                {layer.v, a_.v.data()}};
-    kernels_->linear(qkv, a_.h.data(), rows_);
-    kernels_->qk_norm_rope_append({.q = a_.q.data(), .k = a_.k.data(), .v = a_.v.data(),
-                                   .q_norm = layer.q_norm.data(), .k_norm = layer.k_norm.data(),
-                                   .cos = a_.cos.data(), .sin = a_.sin.data(), .eps = c.rms_eps,
-                                   .heads = c.heads, .spans = spans_, .kv = kv_.layer(index)});
+    kernels_->rms_norm(x_, layer.attn_norm, c.rms_eps, rows_, c.hidden, a_.h);
+    const LinearOutput qkv[] = {{layer.q, a_.q}, {layer.k, a_.k}, {layer.v, a_.v}};
+    kernels_->linear(qkv, a_.h, rows_);
+    kernels_->qk_norm_rope_append({.q = a_.q, .k = a_.k, .v = a_.v, .q_norm = layer.q_norm,
+                                   .k_norm = layer.k_norm, .cos = a_.cos, .sin = a_.sin,
+                                   .eps = c.rms_eps, .heads = c.heads, .kv = kv_.layer(index)});
     const bool last = index + 1 == c.layers;
     if (last && wanted_.empty()) {
       rows_ = 0;
       return;
     }
-    kernels_->attention({.q = a_.q.data(), .out = a_.mixed.data(), .heads = c.heads,
+    kernels_->attention({.q = a_.q, .out = a_.mixed, .heads = c.heads,
                          .scale = static_cast<float>(1.0 / std::sqrt(double(c.head_dim))),
-                         .spans = spans_, .kv = kv_.layer(index)});
+                         .kv = kv_.layer(index)});
     if (last) keep_wanted_rows();
-    const LinearOutput out[] = {{layer.output, a_.delta.data()}};
-    kernels_->linear(out, a_.mixed.data(), rows_);
-    kernels_->add(a_.x.data(), a_.delta.data(), product(rows_, c.hidden));
+    const LinearOutput out[] = {{layer.output, a_.delta}};
+    kernels_->linear(out, mixed_, rows_);
+    kernels_->add(x_, a_.delta, product(rows_, c.hidden));
   }
 
   // x += ffn(norm(x)); steps 7-8.
-  void ffn_block(const LayerWeights& layer) {
+  void ffn_block(const PlacedLayer& layer) {
     const auto& c = config_;
-    kernels_->rms_norm(a_.x.data(), layer.ffn_norm.data(), c.rms_eps, rows_, c.hidden,
-                       a_.h.data());
+    kernels_->rms_norm(x_, layer.ffn_norm, c.rms_eps, rows_, c.hidden, a_.h);
     if (c.experts == 0) {
-      kernels_->ffn({.x = a_.h.data(), .tokens = rows_, .gate = layer.gate, .up = layer.up,
-                     .down = layer.down, .residual = a_.x.data()});
+      kernels_->ffn({.x = a_.h, .tokens = rows_, .gate = layer.gate, .up = layer.up,
+                     .down = layer.down, .residual = x_});
       return;
     }
-    const LinearOutput router[] = {{layer.router, a_.router.data()}};
-    kernels_->linear(router, a_.h.data(), rows_);
-    kernels_->route({.logits = a_.router.data(), .tokens = rows_, .experts = c.experts,
-                     .used = c.experts_used, .ids = a_.expert_ids.data(),
-                     .weights = a_.expert_weights.data()});
-    kernels_->expert_ffn({.x = a_.h.data(), .tokens = rows_, .used = c.experts_used,
-                          .ids = a_.expert_ids.data(), .weights = a_.expert_weights.data(),
-                          .gate = layer.expert_gate, .up = layer.expert_up,
-                          .down = layer.expert_down, .residual = a_.x.data()});
+    const LinearOutput router[] = {{layer.router, a_.router}};
+    kernels_->linear(router, a_.h, rows_);
+    kernels_->route({.logits = a_.router, .tokens = rows_, .experts = c.experts,
+                     .used = c.experts_used, .ids = a_.expert_ids, .weights = a_.expert_weights});
+    kernels_->expert_ffn({.x = a_.h, .tokens = rows_, .used = c.experts_used, .ids = a_.expert_ids,
+                          .weights = a_.expert_weights, .gate = layer.expert_gate,
+                          .up = layer.expert_up, .down = layer.expert_down, .residual = x_});
   }
 
   // After the last attention only the rows somebody asked for matter: the rest of the layer and the
   // head (the widest matrix of the model) run on those.
   void keep_wanted_rows() {
-    const auto keep = [&](std::vector<float>& values, int32_t width) {
-      for (size_t i = 0; i < wanted_.size(); ++i) {   // i <= wanted_[i]: rows only move forward
-        std::memmove(values.data() + i * static_cast<size_t>(width),
-                     values.data() + product(wanted_[i], width),
-                     static_cast<size_t>(width) * sizeof(float));
-      }
-    };
-    keep(a_.x, config_.hidden);
-    keep(a_.mixed, config_.heads * config_.head_dim);
+    if (std::ssize(wanted_) == rows_) return;
+    kernels_->gather_wanted(x_, config_.hidden, a_.wanted_x);
+    kernels_->gather_wanted(mixed_, config_.heads * config_.head_dim, a_.wanted_mixed);
+    x_ = a_.wanted_x;
+    mixed_ = a_.wanted_mixed;
     rows_ = static_cast<int32_t>(wanted_.size());
   }
 
-  Logits head() {
+  void head() {
     const auto& c = config_;
-    kernels_->rms_norm(a_.x.data(), weights_.output_norm.data(), c.rms_eps, rows_, c.hidden,
-                       a_.h.data());
-    const LinearOutput out[] = {{weights_.head, a_.logits.data()}};
-    kernels_->linear(out, a_.h.data(), rows_);
-    return {.values = {a_.logits.data(), product(rows_, c.vocab)}, .rows = rows_};
+    kernels_->rms_norm(x_, placed_.output_norm, c.rms_eps, rows_, c.hidden, a_.h);
+    const LinearOutput out[] = {{placed_.head, a_.logits}};
+    kernels_->linear(out, a_.h, rows_);
   }
 
-  const std::shared_ptr<const formats::GgufFile> file_;   // the weight views point into it
+  const std::shared_ptr<const formats::GgufFile> file_;   // weights_ points into it
   const ModelConfig config_;
   const Weights weights_;
   const std::unique_ptr<Kernels> kernels_;
   KvStorage kv_;
   const TransformerOptions options_;
+  const KernelLimits limits_;
+  PlacedWeights placed_;
+  Activations a_;
   std::vector<double> inv_freq_;
 
   // Of the batch in hand:
@@ -232,8 +258,10 @@ class HostTransformer final : public Transformer {
   std::vector<int32_t> positions_;
   std::vector<BatchSpan> spans_;
   std::vector<int32_t> wanted_;
-  int32_t rows_ = 0;      // of the batch; after the last attention, those that become logits
-  Activations a_;
+  int32_t rows_ = 0;             // of the batch; after the last attention, those that become logits
+  float* x_ = nullptr;           // the residual stream of these rows
+  float* mixed_ = nullptr;       // their attention output
+  std::vector<float> row_;       // what logits() lent
 };
 
 Result<void> check_options(const TransformerOptions& options) {
@@ -246,23 +274,52 @@ Result<void> check_options(const TransformerOptions& options) {
   SWARM_TRY_VOID(range("page_tokens", options.page_tokens, 1, 65536));
   SWARM_TRY_VOID(range("page_count", options.page_count, 1, INT32_MAX / 65536 * 65536));
   SWARM_TRY_VOID(range("batch_tokens_max", options.batch_tokens_max, 1, 65536));
+  SWARM_TRY_VOID(range("batch_chunks_max", options.batch_chunks_max, 0, 65536));
+  SWARM_TRY_VOID(range("logit_rows_max", options.logit_rows_max, 0, 65536));
+  SWARM_TRY_VOID(range("context", options.context, 0, INT32_MAX));
   SWARM_TRY_VOID(range("threads", options.threads, 0, 1024));
   return {};
+}
+
+KernelLimits limits_of(const ModelConfig& config, const TransformerOptions& options) {
+  const int32_t rows = options.batch_tokens_max;
+  const auto at_most_rows = [&](int32_t value) {
+    return value == 0 ? rows : std::min(value, rows);
+  };
+  return {.rows = rows,
+          .spans = at_most_rows(options.batch_chunks_max),
+          .wanted = at_most_rows(options.logit_rows_max),
+          .context = options.context == 0 ? config.context : options.context,
+          .page_tokens = options.page_tokens,
+          .hidden = config.hidden,
+          .heads = config.heads,
+          .kv_heads = config.kv_heads,
+          .head_dim = config.head_dim,
+          .ffn = config.experts == 0 ? config.ffn : config.expert_ffn,
+          .experts = config.experts,
+          .experts_used = config.experts_used,
+          .vocab = config.vocab};
 }
 
 }  // namespace
 
 Result<std::unique_ptr<Transformer>> Transformer::open(
-    std::shared_ptr<const formats::GgufFile> file, const TransformerOptions& options) {
+    std::shared_ptr<const formats::GgufFile> file, const TransformerOptions& options,
+    std::unique_ptr<kernels::Kernels> backend) {
   SWARM_CHECK(file != nullptr);
   SWARM_TRY_VOID(check_options(options));
   SWARM_TRY(auto config, read_model_config(*file));
   SWARM_TRY(auto weights, bind_weights(*file, config));
-  SWARM_TRY(auto kernels, kernels::open_kernels(options.isa, options.threads));
+  if (!backend) {
+    SWARM_TRY(backend, kernels::open_kernels(options.isa, options.threads));
+  }
   SWARM_TRY(auto kv, KvStorage::make(config, options));
-  return std::unique_ptr<Transformer>(std::make_unique<HostTransformer>(
-      std::move(file), std::move(config), std::move(weights), std::move(kernels), std::move(kv),
-      options));
+  const KernelLimits limits = limits_of(config, options);
+  auto made = std::make_unique<PagedTransformer>(std::move(file), std::move(config),
+                                                 std::move(weights), std::move(backend),
+                                                 std::move(kv), options, limits);
+  SWARM_TRY_VOID(made->claim_memory());
+  return std::unique_ptr<Transformer>(std::move(made));
 }
 
 uint64_t kv_bytes_per_token(const ModelConfig& config, KvType k_type, KvType v_type) {

@@ -57,9 +57,9 @@ std::vector<std::vector<float>> compute(Transformer& model, const Options& optio
     const engine::model::SequenceChunk chunk{.tokens = tokens.subspan(at, count),
                                              .position = static_cast<int32_t>(at),
                                              .pages = pages, .logits = wanted};
-    const auto logits = model.forward({&chunk, 1});
-    for (int32_t r = 0; r < logits.rows; ++r) {
-      const auto row = logits.row(r, model.config().vocab);
+    const int32_t count_of_rows = model.forward({&chunk, 1});
+    for (int32_t r = 0; r < count_of_rows; ++r) {
+      const auto row = model.logits(r);
       rows.emplace_back(row.begin(), row.end());
     }
     at += count;

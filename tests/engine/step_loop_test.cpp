@@ -284,11 +284,29 @@ TEST_CASE("step_loop: a failing forward pass ends every request with its text") 
   world.run();
   for (const auto& [id, answer] : world.answers) {
     CHECK(answer.finish == Finish::failed);
-    CHECK(answer.error == "the forward pass failed: fake device lost");
+    CHECK(answer.error == "the forward pass failed: fake forward failed");
   }
   const RequestId next = world.add({.prompt = prompt_of(0, 9), .max_tokens = 3});
   world.run();
   CHECK(world.answers[next].tokens == greedy_alone(prompt_of(0, 9), 3));
+}
+
+TEST_CASE("step_loop: a lost device answers every request and refuses later ones") {
+  LoopWorld world(kRoomy);
+  for (uint64_t i = 0; i < 3; ++i) world.add({.prompt = prompt_of(i, 9), .max_tokens = 3});
+  world.step();
+  world.model.lose_next = true;
+  world.run();
+  REQUIRE(world.answers.size() == 3);
+  for (const auto& [id, answer] : world.answers) {
+    CHECK(answer.finish == Finish::failed);
+    CHECK(answer.error == "the forward pass failed: fake device lost");
+  }
+  CHECK(world.loop.idle());
+  const auto refused = world.loop.submit({.prompt = prompt_of(0, 9), .max_tokens = 3}, nullptr);
+  REQUIRE(refused.has_error());
+  CHECK(refused.error().kind == ErrorKind::environment);
+  CHECK(refused.error().message == "fake device lost");
 }
 
 TEST_CASE("step_loop: sampling with a seed does not depend on the neighbours") {

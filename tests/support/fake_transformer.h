@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/base/error.h"
 #include "engine/base/rng.h"
 #include "engine/model/transformer.h"
 
@@ -40,7 +41,7 @@ class FakeTransformer final : public engine::model::Transformer {
     return row;
   }
 
-  engine::model::Logits forward(std::span<const engine::model::SequenceChunk> chunks) override {
+  int32_t forward(std::span<const engine::model::SequenceChunk> chunks) override {
     ++forwards;
     size_t tokens = 0;
     for (const auto& chunk : chunks) {
@@ -71,11 +72,25 @@ class FakeTransformer final : public engine::model::Transformer {
       values_.insert(values_.end(), row.begin(), row.end());
       ++rows;
     }
+    if (lose_next) throw ErrorException(environment_error("fake device lost"));
     if (fail_next) {
       fail_next = false;
-      throw std::runtime_error("fake device lost");
+      throw std::runtime_error("fake forward failed");
     }
-    return {.values = values_, .rows = rows};
+    return rows;
+  }
+
+  std::span<const float> logits(int32_t row) override {
+    const auto vocab = static_cast<size_t>(config_.vocab);
+    return std::span<const float>(values_).subspan(static_cast<size_t>(row) * vocab, vocab);
+  }
+
+  void sample(std::span<const engine::SampleJob> jobs,
+              std::span<engine::Sampled> sampled) override {
+    for (size_t i = 0; i < jobs.size(); ++i) {
+      const auto row = logits(static_cast<int32_t>(i));
+      sampled[i] = engine::sample(jobs[i], row.first(static_cast<size_t>(jobs[i].vocab)));
+    }
   }
 
   void copy_page(int32_t from, int32_t to) override {
@@ -96,6 +111,7 @@ class FakeTransformer final : public engine::model::Transformer {
   int32_t copies = 0;
   TokenId poison_token = -1;      // the row after this token holds a NaN
   bool fail_next = false;         // the next forward() throws
+  bool lose_next = false;         // every forward() from the next one on loses the device
 
  private:
   static void require(bool condition, const char* text) {

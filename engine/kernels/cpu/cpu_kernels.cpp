@@ -9,6 +9,7 @@
 #include "engine/kernels/cpu/activations.h"
 #include "engine/kernels/cpu/scratch.h"
 #include "engine/kernels/cpu/thread_pool.h"
+#include "engine/kernels/host_kernels.h"
 #include "engine/kernels/kv_rows.h"
 
 namespace swarm::engine::kernels {
@@ -36,7 +37,7 @@ struct ExpertGroups {
   std::vector<int32_t> pair_of;    // [tokens, used] where the pair of a slot went
 };
 
-class CpuKernels final : public Kernels {
+class CpuKernels final : public HostKernels {
  public:
   CpuKernels(const IsaTable& table, int32_t threads)
       : table_(table),
@@ -45,7 +46,8 @@ class CpuKernels final : public Kernels {
         middle_(table, pool_),
         thread_scratch_(static_cast<size_t>(threads)) {}
 
-  void embed(const Weight& table, std::span<const int32_t> tokens, float* out) override {
+  void embed(const Weight& table, float* out) override {
+    const std::span<const int32_t> tokens = batch().tokens;
     const auto width = static_cast<size_t>(table.cols);
     for (size_t t = 0; t < tokens.size(); ++t) {
       decode(table.type, table.row(tokens[t]), table.row_bytes, {out + t * width, width});
@@ -86,12 +88,11 @@ class CpuKernels final : public Kernels {
   }
 
   void qk_norm_rope_append(const QkvArgs& args) override {
-    int32_t tokens = 0;
-    for (const BatchSpan& span : args.spans) tokens += span.count;
+    const auto tokens = static_cast<int32_t>(batch().tokens.size());
     constexpr int32_t kRows = 4;
     pool_.run(ceil_div(tokens, kRows), [&](int32_t task, int32_t) {
       const int32_t begin = task * kRows, end = std::min(tokens, begin + kRows);
-      for (const BatchSpan& span : args.spans) {
+      for (const BatchSpan& span : batch().spans) {
         const int32_t first = std::max(begin, span.first_row);
         const int32_t last = std::min(end, span.first_row + span.count);
         for (int32_t row = first; row < last; ++row) append_token(args, span, row);
@@ -103,13 +104,13 @@ class CpuKernels final : public Kernels {
     const int32_t group = args.heads / args.kv.kv_heads;
     const int32_t tile_tokens = std::max(1, kAttentionRows / group);
     int32_t tiles = 0;
-    for (const BatchSpan& span : args.spans) tiles += ceil_div(span.count, tile_tokens);
+    for (const BatchSpan& span : batch().spans) tiles += ceil_div(span.count, tile_tokens);
     reserve_threads(table_.attention_scratch_bytes(tile_tokens * group, args.kv.head_dim));
     pool_.run(tiles * args.kv.kv_heads, [&](int32_t task, int32_t thread) {
       const int32_t head = task % args.kv.kv_heads;
       // Late tiles see more keys: hand them out first so that threads end together.
       int32_t index = tiles - 1 - task / args.kv.kv_heads;
-      for (const BatchSpan& span : args.spans) {
+      for (const BatchSpan& span : batch().spans) {
         const int32_t count = ceil_div(span.count, tile_tokens);
         if (index < count) {
           attend(args, span, index * tile_tokens, tile_tokens, head, thread);
@@ -166,8 +167,11 @@ class CpuKernels final : public Kernels {
     combine(args, down, hidden);
   }
 
-  std::string_view isa() const override { return table_.name; }
-  int32_t threads() const override { return pool_.threads(); }
+  std::string device_name() const override {
+    const int32_t threads = pool_.threads();
+    return "cpu (" + std::string(table_.name) + ", " + std::to_string(threads) +
+           (threads == 1 ? " thread)" : " threads)");
+  }
 
  private:
   static void decode(formats::TensorType type, const std::byte* row, size_t bytes,

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "engine/base/check.h"
+#include "engine/kernels/host_kernels.h"
 #include "engine/kernels/kv_rows.h"
 
 namespace swarm::engine::kernels {
@@ -44,9 +45,10 @@ void rope_row(float* x, const float* cos, const float* sin, int32_t head_dim) {
   }
 }
 
-class ReferenceKernels final : public Kernels {
+class ReferenceKernels final : public HostKernels {
  public:
-  void embed(const Weight& table, std::span<const int32_t> tokens, float* out) override {
+  void embed(const Weight& table, float* out) override {
+    const std::span<const int32_t> tokens = batch().tokens;
     for (size_t t = 0; t < tokens.size(); ++t) {
       const size_t width = static_cast<size_t>(table.cols);
       decode_row(table, tokens[t], {out + t * width, width});
@@ -71,13 +73,13 @@ class ReferenceKernels final : public Kernels {
   }
 
   void qk_norm_rope_append(const QkvArgs& args) override {
-    for (const BatchSpan& span : args.spans) {
+    for (const BatchSpan& span : batch().spans) {
       for (int32_t i = 0; i < span.count; ++i) append_token(args, span, i);
     }
   }
 
   void attention(const AttentionArgs& args) override {
-    for (const BatchSpan& span : args.spans) {
+    for (const BatchSpan& span : batch().spans) {
       for (int32_t i = 0; i < span.count; ++i) {
         for (int32_t h = 0; h < args.heads; ++h) attend(args, span, i, h);
       }
@@ -126,8 +128,7 @@ class ReferenceKernels final : public Kernels {
     }
   }
 
-  std::string_view isa() const override { return "reference"; }
-  int32_t threads() const override { return 1; }
+  std::string device_name() const override { return "cpu (reference, 1 thread)"; }
 
  private:
   static void multiply(const Weight& weight, const float* x, int32_t tokens, float* y) {

@@ -136,8 +136,9 @@ TEST_CASE("kv: attention over every pair of types equals numpy over the gguf pac
           auto kernels = open_kernels(isa, 2);
           REQUIRE(kernels.has_value());
           std::vector<float> out(q.size(), NAN);
+          (*kernels)->begin({.tokens = {}, .positions = {}, .spans = span, .wanted = {}});
           (*kernels)->attention({.q = q.data(), .out = out.data(), .heads = golden.heads,
-                                 .scale = 1.0f / std::sqrt(float(head_dim)), .spans = span,
+                                 .scale = 1.0f / std::sqrt(float(head_dim)),
                                  .kv = pages.layer});
           CAPTURE(isa);
           CAPTURE(k_name);
@@ -160,8 +161,9 @@ TEST_CASE("kv: the bound notices one wrong code of four bits") {
   auto kernels = open_kernels("auto", 1);
   REQUIRE(kernels.has_value());
   std::vector<float> out(q.size(), NAN);
+  (*kernels)->begin({.tokens = {}, .positions = {}, .spans = span, .wanted = {}});
   (*kernels)->attention({.q = q.data(), .out = out.data(), .heads = golden.heads,
-                         .scale = 0.125f, .spans = span, .kv = pages.layer});
+                         .scale = 0.125f, .kv = pages.layer});
   CHECK(test::compare(out, want, kBound));
 }
 

@@ -68,7 +68,16 @@ AttentionRun run_attention(Kernels& writer, Kernels& reader, const AttentionCase
   const BatchSpan now[] = {{before, count, before, first}, {before + count, 5, 0, second}};
   const QkvArgs append{.q = run.q.data(), .k = k.data(), .v = v.data(), .q_norm = norm.data(),
                        .k_norm = norm.data(), .cos = cos.data(), .sin = sin.data(), .eps = 1e-6f,
-                       .heads = c.heads, .spans = history, .kv = kv};
+                       .heads = c.heads, .kv = kv};
+  const std::vector<int32_t> ids(size_t(tokens), 0);       // only their number matters here
+  const auto begin = [&](std::span<const BatchSpan> spans, int32_t count_of_rows) {
+    reader.begin({.tokens = std::span(ids).first(size_t(count_of_rows)), .positions = {},
+                  .spans = spans, .wanted = {}});
+    if (&writer != &reader)
+      writer.begin({.tokens = std::span(ids).first(size_t(count_of_rows)), .positions = {},
+                    .spans = spans, .wanted = {}});
+  };
+  begin(history, before);
   writer.qk_norm_rope_append(append);
   // Rows of `now` count from the start of the batch, as the transformer would pass them.
   const auto shift = [&](std::vector<float>& values, int32_t heads) {
@@ -83,10 +92,10 @@ AttentionRun run_attention(Kernels& writer, Kernels& reader, const AttentionCase
   next.v = shift(v, c.kv_heads);
   next.cos = cos.data() + size_t(before) * size_t(c.head_dim / 2);
   next.sin = sin.data() + size_t(before) * size_t(c.head_dim / 2);
-  next.spans = moved;
+  begin(moved, count + 5);
   writer.qk_norm_rope_append(next);
   reader.attention({.q = next.q, .out = shift(run.out, c.heads), .heads = c.heads,
-                     .scale = 1.0f / std::sqrt(float(c.head_dim)), .spans = moved, .kv = kv});
+                     .scale = 1.0f / std::sqrt(float(c.head_dim)), .kv = kv});
   run.q.erase(run.q.begin(), run.q.begin() + before * c.heads * c.head_dim);
   run.out.erase(run.out.begin(), run.out.begin() + before * c.heads * c.head_dim);
   return run;

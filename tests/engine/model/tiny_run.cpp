@@ -70,9 +70,12 @@ std::vector<float> run_alone(Transformer& model, const TransformerOptions& optio
     const SequenceChunk chunk{.tokens = tokens.subspan(at, count),
                               .position = static_cast<int32_t>(at), .pages = pages,
                               .logits = LogitsWanted::all};
-    const auto logits = model.forward({&chunk, 1});
-    SWARM_CHECK(logits.rows == static_cast<int32_t>(count), logits.rows, count);
-    all.insert(all.end(), logits.values.begin(), logits.values.end());
+    const int32_t rows = model.forward({&chunk, 1});
+    SWARM_CHECK(rows == static_cast<int32_t>(count), rows, count);
+    for (int32_t r = 0; r < rows; ++r) {
+      const auto row = model.logits(r);
+      all.insert(all.end(), row.begin(), row.end());
+    }
     at += count;
   }
   return all;

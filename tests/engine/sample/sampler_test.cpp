@@ -12,6 +12,12 @@ using namespace swarm::engine;
 
 namespace {
 
+// One choice of a request.
+Sampled choose(Sampler& sampler, const std::vector<float>& logits,
+               const std::vector<uint32_t>& mask) {
+  return sample(sampler.job(mask, static_cast<int32_t>(logits.size())), logits);
+}
+
 using Probabilities = std::map<TokenId, double>;
 
 constexpr int kDraws = 20000;
@@ -28,7 +34,7 @@ void check_distribution(SamplingParams params, const std::vector<float>& logits,
   sampler.observe_prompt(prompt);
   for (const TokenId token : output) sampler.observe_output(token);
   std::map<TokenId, int> seen;
-  for (int i = 0; i < kDraws; ++i) ++seen[sampler.sample(logits, mask).token];
+  for (int i = 0; i < kDraws; ++i) ++seen[choose(sampler, logits, mask).token];
   double total = 0;
   for (const auto& [token, p] : want) total += p;
   REQUIRE(std::abs(total - 1) < 1e-12);
@@ -82,7 +88,7 @@ TEST_CASE("sampler: top-p over a long tail sorts as far as it must") {
   std::vector<float> logits(1000, 0.0f);
   Sampler sampler({.temperature = 1, .top_p = 0.5, .seed = 1});
   std::map<TokenId, int> seen;
-  for (int i = 0; i < 4000; ++i) ++seen[sampler.sample(logits, {}).token];
+  for (int i = 0; i < 4000; ++i) ++seen[choose(sampler, logits, {}).token];
   CHECK(seen.rbegin()->first == 499);       // ties by the lower id: the first half
   CHECK(seen.size() > 480);
 }
@@ -114,13 +120,13 @@ TEST_CASE("sampler: penalties follow their formulas") {
 
 TEST_CASE("sampler: greedy takes the best allowed token, ties go to the lower id") {
   Sampler sampler({});
-  CHECK(sampler.sample(kLogits, {}).token == 4);
-  CHECK(sampler.sample(kLogits, std::vector<uint32_t>{0b000111}).token == 1);
-  CHECK(sampler.sample(std::vector<float>{1, 3, 3, 3}, {}).token == 1);
-  CHECK(sampler.sample(std::vector<float>{1, 3, 3, 3}, std::vector<uint32_t>{0b1100}).token == 2);
+  CHECK(choose(sampler, kLogits, {}).token == 4);
+  CHECK(choose(sampler, kLogits, std::vector<uint32_t>{0b000111}).token == 1);
+  CHECK(choose(sampler, std::vector<float>{1, 3, 3, 3}, {}).token == 1);
+  CHECK(choose(sampler, std::vector<float>{1, 3, 3, 3}, std::vector<uint32_t>{0b1100}).token == 2);
   Sampler repeat({.repeat_penalty = 2});
   repeat.observe_output(4);
-  CHECK(repeat.sample(kLogits, {}).token == 1);
+  CHECK(choose(repeat, kLogits, {}).token == 1);
 }
 
 TEST_CASE("sampler: masks wider than one word and bits beyond the vocabulary") {
@@ -128,13 +134,14 @@ TEST_CASE("sampler: masks wider than one word and bits beyond the vocabulary") {
   logits[69] = 1;
   logits[40] = 5;
   const std::vector<uint32_t> mask{0, 0, 0xffffffffu};
-  CHECK(Sampler({}).sample(logits, mask).token == 69);
+  Sampler sampler({});
+  CHECK(choose(sampler, logits, mask).token == 69);
 }
 
 TEST_CASE("sampler: logprobs are those of the masked, unpenalised logits") {
   Sampler sampler({.temperature = 0, .repeat_penalty = 5, .logprobs = 2});
   sampler.observe_output(4);
-  const Sampled got = sampler.sample(kLogits, std::vector<uint32_t>{0b010011});
+  const Sampled got = choose(sampler, kLogits, std::vector<uint32_t>{0b010011});
   CHECK(got.token == 1);                    // 2.5 / 5 < 2
   const auto p = softmax({{0, 1}, {1, 2}, {4, 2.5}});
   CHECK(std::abs(got.logprob - std::log(p.at(1))) < 1e-6);
@@ -148,7 +155,7 @@ TEST_CASE("sampler: the same seed gives the same tokens, another seed others") {
   const auto run = [](uint64_t seed) {
     Sampler sampler({.temperature = 1, .seed = seed});
     std::vector<TokenId> tokens;
-    for (int i = 0; i < 40; ++i) tokens.push_back(sampler.sample(kLogits, {}).token);
+    for (int i = 0; i < 40; ++i) tokens.push_back(choose(sampler, kLogits, {}).token);
     return tokens;
   };
   CHECK(run(7) == run(7));
@@ -159,14 +166,18 @@ TEST_CASE("sampler: extreme logits and temperatures stay inside the mask") {
   const float inf = std::numeric_limits<float>::infinity();
   for (const double t : {0.0, 1e-9, 1.0, 10.0}) {
     Sampler sampler({.temperature = t, .top_p = 0.9});
-    CHECK(sampler.sample(std::vector<float>{-inf, 3e38f, -3e38f}, {}).token == 1);
+    CHECK(choose(sampler, std::vector<float>{-inf, 3e38f, -3e38f}, {}).token == 1);
     const TokenId token =
-        sampler.sample(std::vector<float>{5, -inf, -inf}, std::vector<uint32_t>{0b110}).token;
+        choose(sampler, std::vector<float>{5, -inf, -inf}, std::vector<uint32_t>{0b110}).token;
     CHECK((token == 1 || token == 2));
   }
-  CHECK(has_nan(std::vector<float>{0, std::numeric_limits<float>::quiet_NaN(), 1}));
-  CHECK(has_nan(std::vector<float>{inf}));
-  CHECK(!has_nan(std::vector<float>{-inf, 3e38f}));
+  Sampler sampler({});
+  const auto invalid = [&](const std::vector<float>& logits) {
+    return choose(sampler, logits, {}).invalid;
+  };
+  CHECK(invalid({0, std::numeric_limits<float>::quiet_NaN(), 1}));
+  CHECK(invalid({inf}));
+  CHECK(!invalid({-inf, 3e38f}));
 }
 
 TEST_CASE("sampler: a parameter out of range is refused by name, range and value") {
