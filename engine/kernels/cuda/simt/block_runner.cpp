@@ -258,6 +258,13 @@ void* BlockRunner::shared_memory(size_t bytes, Where where) {
   return shared_;
 }
 
+bool BlockRunner::is_shared(const void* pointer, size_t bytes, size_t alignment) const {
+  const auto at = reinterpret_cast<uintptr_t>(pointer);
+  const auto begin = reinterpret_cast<uintptr_t>(shared_);
+  const auto have = static_cast<uintptr_t>(grid_->config.shared_bytes);
+  return at % alignment == 0 && at >= begin && at + bytes <= begin + have;
+}
+
 void BlockRunner::async_push(const AsyncCopy& copy) {
   Thread& thread = *threads_[static_cast<size_t>(current_)];
   thread.copies.push_back({copy, thread.group});

@@ -23,6 +23,7 @@ struct GridRun {
   Config config;
   std::function<void()> body;          // of one CUDA thread
   EmulatorOptions options;
+  mutable char order = 0;              // its address stands for fence()
 };
 
 struct Failure {
@@ -45,6 +46,8 @@ class BlockRunner {
   void sync_threads(Where where);
   const LaneWords* gather(const LaneWords& mine, const char* what, Where where, bool orders_memory);
   void* shared_memory(size_t bytes, Where where);
+  bool is_shared(const void* pointer, size_t bytes, size_t alignment) const;
+  void* grid_order() const { return &grid_->order; }
   void async_push(const AsyncCopy& copy);
   void async_commit();
   bool async_pop(int groups_left, AsyncCopy& copy);

@@ -168,6 +168,20 @@ void* shared_memory(size_t bytes, Where where) { return runner().shared_memory(b
 const LaneWords* gather(const LaneWords& mine, const char* what, Where where) {
   return runner().gather(mine, what, where, false);
 }
+void expect_shared(const void* pointer, size_t bytes, size_t alignment, const char* what,
+                   Where where) {
+  if (!runner().is_shared(pointer, bytes, alignment)) {
+    runner().note(std::string(what) + ": expected an address in shared memory aligned to " +
+                      std::to_string(alignment) + " bytes", where);
+    runner().abandon();
+  }
+}
+void fence() {
+  void* order = runner().grid_order();
+  tsan_release(order);
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  tsan_acquire(order);
+}
 void async_push(const AsyncCopy& copy) { runner().async_push(copy); }
 void async_commit() { runner().async_commit(); }
 bool async_pop(int groups_left, AsyncCopy& copy) { return runner().async_pop(groups_left, copy); }

@@ -83,6 +83,13 @@ T exchange(T value, int source, const char* what, Where where) {
   return value;
 }
 
+// Reports, unless `bytes` at `pointer` lie in the block's shared memory, aligned to `alignment`.
+void expect_shared(const void* pointer, size_t bytes, size_t alignment, const char* what,
+                   Where where);
+
+// Orders this thread's memory accesses before it and after it, for all threads of the grid.
+void fence();
+
 // A copy that this thread asked for and that has not happened yet (prim/async_copy.h).
 struct AsyncCopy {
   void* to = nullptr;
