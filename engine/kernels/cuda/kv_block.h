@@ -81,7 +81,8 @@ PRIM_BOTH float kv_element(KvType type, const uint8_t* codes, const uint8_t* sca
 // Elements 8 chunk .. 8 chunk + 7 of a row; rows are multiples of 4 bytes (head sizes 64, 128) and
 // those of f32, f16 and bf16 of 16 bytes.
 template <KvType kType>
-PRIM_BOTH void kv_elements8(const uint8_t* codes, const uint8_t* scales, int32_t chunk, float* out) {
+PRIM_BOTH void kv_elements8(const uint8_t* codes, const uint8_t* scales, int32_t chunk,
+                            float* out) {
   if constexpr (kType == KvType::f32) {
     for (int i = 0; i < 2; ++i) {
       const auto part = load_as<Floats4>(codes + chunk * 32 + i * 16);

@@ -1,9 +1,9 @@
 // One warp per head vector: grid (rows, (heads + 2 kv_heads) / 4), 4 warps. A lane keeps the pairs
-// (j, j + half), j = lane, lane + 32, ..., in registers: sum of squares, norm, rotation; q goes back,
-// k and v go through shared memory to be stored in the order of elements, one group of 32 at a time.
+// (j, j + half), j = lane, lane + 32, ..., in registers: sum of squares, norm, rotation; q goes
+// back, k and v go through shared memory to be stored in the order of elements, 32 at a time.
 // Memory-bound: 8 bytes per q element, 4 + stored bytes per k and v element; 4 flops per element.
 // nvcc 13, sm_90a: 40 registers, 4096 bytes of shared memory, no spills.
-// rope_append_test.cpp covers head sizes from 2 to 256, all pairs of types, pages of 1 to 256 tokens.
+// rope_append_test.cpp: head sizes from 2 to 256, all pairs of types, pages of 1 to 256 tokens.
 #include "engine/kernels/cuda/rope_append.h"
 
 #include "engine/kernels/cuda/kv_block.h"

@@ -26,8 +26,8 @@ struct RopeAppendArgs {
   KvView kv;                           // head_dim even, <= kHeadDimMax; % 32 == 0 when quantised
 };
 
-// head' = rope(head * norm / sqrt(mean(head^2) + eps)), pairs (j, j + head_dim / 2): (a cos - b sin,
-// a sin + b cos). Quantised as formats::quantize does. The bits depend on the row alone.
+// head' = rope(head * norm / sqrt(mean(head^2) + eps)), pairs (j, j + head_dim / 2): (a cos - b
+// sin, a sin + b cos). Stored as kernels/kv_rows.h does. The bits depend on the row alone.
 simt::Status qk_norm_rope_append(simt::Stream stream, const RopeAppendArgs& args);
 
 }  // namespace swarm::engine::kernels::cuda

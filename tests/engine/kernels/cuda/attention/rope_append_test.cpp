@@ -1,4 +1,4 @@
-// qk_norm_rope_append against formulas in double and against kv_rows.h, bit for bit where it stores.
+// qk_norm_rope_append against formulas in double, and against kv_rows.h in every stored bit.
 #include "engine/kernels/cuda/rope_append.h"
 
 #include <doctest/doctest.h>
@@ -205,7 +205,7 @@ TEST_CASE("rope_append: pages hold the bytes of the host's quantisers and nothin
   }
 }
 
-TEST_CASE("rope_append: a row's bits do not depend on its neighbours or on its place in the batch") {
+TEST_CASE("rope_append: a row's bits do not depend on its neighbours or place in the batch") {
   const Heads shape{.heads = 3, .kv_heads = 1, .head_dim = 128};
   const test::PagedBatch together({{.position = 4, .count = 6}, {.position = 0, .count = 2}}, 4, 3);
   const Inputs in(shape, together);

@@ -1,0 +1,26 @@
+// The choice between the kernels of attention.h; host code only.
+#include "engine/kernels/cuda/attention.h"
+
+#include "engine/kernels/cuda/attention_split.h"
+
+namespace swarm::engine::kernels::cuda {
+namespace {
+
+// Parts at a time that keep any card busy: with 4 KV heads, 8192 blocks.
+constexpr int64_t kPartsWanted = 2048;
+
+}  // namespace
+
+int64_t attention_scratch_bytes(const AttentionLimits& limits) {
+  const int64_t splits = split_count(limits.context);
+  int64_t parts = limits.rows * splits;
+  if (parts > kPartsWanted) parts = kPartsWanted > splits ? kPartsWanted : splits;
+  return parts * attention_part_bytes(limits.heads, limits.head_dim);
+}
+
+simt::Status attention(simt::Stream stream, const PagedAttentionArgs& args) {
+  if (args.batch.rows == 0) return {};
+  return attention_split(stream, {.call = args, .units = args.batch.rows, .units_per_span = 0});
+}
+
+}  // namespace swarm::engine::kernels::cuda
