@@ -54,7 +54,7 @@ PRIM_BOTH f16 to_f16(float value) {
   const uint32_t bits = bit_cast<uint32_t>(value);
   const auto sign = static_cast<uint16_t>((bits >> 16) & 0x8000u);
   const uint32_t magnitude = bits & 0x7fffffffu;
-  if (magnitude > 0x7f800000u) return {static_cast<uint16_t>(sign | 0x7fffu)};
+  if (magnitude > 0x7f800000u) return {0x7fffu};
   if (magnitude >= 0x477ff000u) return {static_cast<uint16_t>(sign | 0x7c00u)};   // >= 65520
   if (magnitude < 0x38800000u) {                 // < 2^-14: units of 2^-24, rounded by the addition
     const float scaled = bit_cast<float>(magnitude) + 0.5f;   // 0.5 has a unit of 2^-24

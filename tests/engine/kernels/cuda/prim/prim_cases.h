@@ -14,7 +14,7 @@ namespace swarm::test {
 enum class Agreement : uint8_t {
   bits,           // not at all
   fast,           // relative 2^-20 of an f32: special function unit
-  library,        // relative 2^-21 of an f32: two libraries
+  library,        // relative 2^-20 of an f32: two libraries, pow within 4 ulp
 };
 
 struct PrimCase {
