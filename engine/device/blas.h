@@ -52,4 +52,7 @@ class Blas {
 
 size_t blas_workspace_bytes(const DeviceInfo& info);
 
+// "cuBLAS 13.0.2": what open() would use on a card; an error says what was looked for.
+Result<std::string> blas_library();
+
 }  // namespace swarm::engine::device

@@ -95,6 +95,11 @@ class CublasBlas final : public Blas {
 
 }  // namespace
 
+Result<std::string> blas_library() {
+  SWARM_TRY(const cublas::Library library, cublas::load());
+  return library.name;
+}
+
 Result<std::unique_ptr<Blas>> open_cublas(Device& device, Stream& stream,
                                           DeviceSpan<std::byte> workspace) {
   if (device.lost()) return device.lost_error();

@@ -16,4 +16,8 @@ Result<std::unique_ptr<Blas>> open_cublas(Device&, Stream&, DeviceSpan<std::byte
   return environment_error("cuBLAS: this build has no CUDA");
 }
 
+Result<std::string> blas_library() {
+  return environment_error("cuBLAS: this build has no CUDA");
+}
+
 }  // namespace swarm::engine::device
