@@ -17,12 +17,16 @@ namespace {
 
 // Instrumented frames are several times as large.
 constexpr size_t kStackBytes = (SIMT_ASAN || SIMT_TSAN ? 256 : 64) * 1024;
+constexpr size_t kStackColours = 16;
+constexpr size_t kStackColourBytes = 256;
 constexpr size_t kSharedAlignment = 128;
+constexpr uint32_t kAllReady = 0xffffffffu;
 
 constinit thread_local BlockRunner* running = nullptr;   // set while run() is on the stack
 
+bool same(const char* a, const char* b) { return a == b || std::string_view(a) == b; }
 bool same(Where a, Where b) {
-  return a.line == b.line && std::string_view(a.file) == std::string_view(b.file);
+  return a.line == b.line && same(a.file, b.file);
 }
 
 std::string text(Where where) {
@@ -47,14 +51,19 @@ void BlockRunner::prepare(const GridRun& grid, int64_t block) {
   }
   for (size_t i = 0; i < threads; ++i) {
     Thread& thread = *threads_[i];
-    thread.fiber.start_on(stacks_->stack(static_cast<int>(i)), stacks_->stack_bytes(), &entry);
-    thread.state = State::ready;
+    // Stacks begin at different places in their pages: else the busy ends of all of them fall into
+    // the same few sets of the first-level cache.
+    const size_t bytes = stacks_->stack_bytes() - i % kStackColours * kStackColourBytes;
+    thread.fiber.start_on(stacks_->stack(static_cast<int>(i)), bytes, &entry);
+    thread.state = State::running;
     thread.group = 0;
     thread.copies.clear();
   }
   for (size_t i = 0; i < threads / kWarp; ++i) {
     warps_[i]->arrived = 0;
     warps_[i]->live = kWarp;
+    warps_[i]->ready = kAllReady;
+    warps_[i]->at_barrier = 0;
   }
   live_ = block_threads_;
   at_barrier_ = 0;
@@ -129,7 +138,8 @@ void BlockRunner::schedule(Order order) {
 
 // Resumes each lane that can go on, once. False when there was none.
 bool BlockRunner::pass_over_warp(int warp, Order order) {
-  bool any = false;
+  Warp& state = *warps_[static_cast<size_t>(warp)];
+  if (state.ready == 0) return false;
   // An odd stride visits every lane of 32 exactly once.
   unsigned first = 0, stride = 1;
   if (order == Order::reverse) first = kWarp - 1, stride = kWarp - 1;
@@ -139,13 +149,12 @@ bool BlockRunner::pass_over_warp(int warp, Order order) {
     stride = (bits >> 8) % kWarp | 1u;
   }
   for (unsigned i = 0; i < kWarp; ++i) {
-    const int thread = warp * kWarp + static_cast<int>((first + i * stride) % kWarp);
-    if (threads_[static_cast<size_t>(thread)]->state != State::ready) continue;
-    resume(thread);
-    any = true;
+    const unsigned lane = (first + i * stride) % kWarp;
+    if ((state.ready >> lane & 1u) == 0) continue;
+    resume(warp * kWarp + static_cast<int>(lane));
     if (!failure_.message.empty()) break;
   }
-  return any;
+  return true;
 }
 
 void BlockRunner::resume(int thread) {
@@ -168,6 +177,7 @@ void BlockRunner::entry() {
   }
   Warp& warp = *self.warps_[static_cast<size_t>(self.current_ / kWarp)];
   thread.state = State::ended;
+  warp.ready &= ~(1u << self.current_ % kWarp);
   --warp.live;
   --self.live_;
   tsan_release(&self.end_order_);
@@ -179,6 +189,10 @@ void BlockRunner::entry() {
 // Notes what the current thread waits for; yield() then leaves it.
 void BlockRunner::arrive(State state, const char* what, Where where) {
   Thread& thread = *threads_[static_cast<size_t>(current_)];
+  Warp& warp = *warps_[static_cast<size_t>(current_ / kWarp)];
+  const uint32_t lane = 1u << current_ % kWarp;
+  warp.ready &= ~lane;
+  if (state == State::at_barrier) warp.at_barrier |= lane;
   thread.state = state;
   thread.what = what;
   thread.where = where;
@@ -189,9 +203,9 @@ void BlockRunner::yield() {
 }
 
 void BlockRunner::release_barrier() {
-  for (int i = 0; i < block_threads_; ++i) {
-    Thread& thread = *threads_[static_cast<size_t>(i)];
-    if (thread.state == State::at_barrier) thread.state = State::ready;
+  for (int i = 0; i < block_threads_ / kWarp; ++i) {
+    Warp& warp = *warps_[static_cast<size_t>(i)];
+    warp.ready |= std::exchange(warp.at_barrier, 0);
   }
   at_barrier_ = 0;
   barrier_phase_ ^= 1;
@@ -214,8 +228,7 @@ void BlockRunner::sync_threads(Where where) {
 
 const LaneWords* BlockRunner::gather(const LaneWords& mine, const char* what, Where where,
                                      bool orders_memory) {
-  const int first = current_ / kWarp * kWarp;
-  const int lane = current_ - first;
+  const int lane = current_ % kWarp;
   Warp& warp = *warps_[static_cast<size_t>(current_ / kWarp)];
   if (warp.live != kWarp) {
     note(thread_name() + " calls " + what + " at " + text(where) + ", but " +
@@ -226,7 +239,7 @@ const LaneWords* BlockRunner::gather(const LaneWords& mine, const char* what, Wh
     warp.what = what;
     warp.where = where;
   }
-  if (!same(warp.where, where) || std::string_view(warp.what) != what) {
+  if (!same(warp.where, where) || !same(warp.what, what)) {
     note("divergent warp: " + thread_name() + " calls " + what + " at " + text(where) +
              " while other lanes of its warp wait in " + warp.what + " at " + text(warp.where),
          where);
@@ -239,8 +252,7 @@ const LaneWords* BlockRunner::gather(const LaneWords& mine, const char* what, Wh
   if (++warp.arrived == kWarp) {
     warp.arrived = 0;
     warp.phase ^= 1;
-    for (int i = 0; i < kWarp; ++i)
-      threads_[static_cast<size_t>(first + i)]->state = State::ready;
+    warp.ready = kAllReady;
   }
   yield();
   if (orders_memory) tsan_acquire(&warp.order[phase]);

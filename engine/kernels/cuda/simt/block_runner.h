@@ -56,7 +56,7 @@ class BlockRunner {
   [[noreturn]] void abandon();
 
  private:
-  enum class State : uint8_t { ready, at_barrier, at_collective, ended };
+  enum class State : uint8_t { running, at_barrier, at_collective, ended };
   struct QueuedCopy {
     AsyncCopy copy;
     int64_t group = 0;
@@ -71,6 +71,8 @@ class BlockRunner {
   };
   struct Warp {
     LaneWords words[2][kWarp];         // alternating: a slow lane still reads the older ones
+    uint32_t ready = 0;                // bit per lane
+    uint32_t at_barrier = 0;
     int phase = 0;
     int arrived = 0;
     int live = 0;
