@@ -2,6 +2,7 @@
 #include "engine/kernels/cuda/attention.h"
 
 #include "engine/kernels/cuda/attention_split.h"
+#include "engine/kernels/cuda/attention_tile.h"
 
 namespace swarm::engine::kernels::cuda {
 namespace {
@@ -19,8 +20,17 @@ int64_t attention_scratch_bytes(const AttentionLimits& limits) {
 }
 
 simt::Status attention(simt::Stream stream, const PagedAttentionArgs& args) {
-  if (args.batch.rows == 0) return {};
-  return attention_split(stream, {.call = args, .units = args.batch.rows, .units_per_span = 0});
+  const int32_t rows = args.batch.rows, spans = args.batch.span_count;
+  if (rows == 0) return {};
+  if (args.deterministic || !attention_tile_supports(args))
+    return attention_split(stream, {.call = args, .units = rows, .units_per_span = 0});
+  if (args.longest_span > kSplitRows) {
+    const simt::Status status = attention_tile(stream, args);
+    if (!status.ok() || spans == 1) return status;
+  }
+  const int32_t places = args.longest_span < kSplitRows ? args.longest_span : kSplitRows;
+  return attention_split(stream,
+                         {.call = args, .units = spans * places, .units_per_span = places});
 }
 
 }  // namespace swarm::engine::kernels::cuda

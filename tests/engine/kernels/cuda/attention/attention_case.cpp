@@ -6,6 +6,7 @@
 #include <cmath>
 #include <span>
 
+#include "engine/kernels/cuda/prim/types.h"
 #include "engine/kernels/cuda/simt/emulator.h"
 #include "engine/kernels/kv_rows.h"
 #include "engine/kernels/reference/reference.h"
@@ -102,6 +103,26 @@ std::vector<float> AttentionCase::want() {
                         .scale = scale(),
                         .kv = kv.layer()});
   return out;
+}
+
+AttentionCase AttentionCase::rounded() {
+  AttentionCase twin = *this;
+  twin.shape.k_type = twin.shape.v_type = KvType::f16;
+  twin.kv = PagedKv(KvType::f16, KvType::f16, shape.page_tokens, shape.kv_heads, shape.head_dim,
+                    batch.page_count);
+  const KvLayer from = kv.layer(), to = twin.kv.layer();
+  std::vector<float> x(at(shape.head_dim));
+  for (int32_t page = 0; page < batch.page_count; ++page)
+    for (int32_t h = 0; h < shape.kv_heads; ++h)
+      for (int32_t slot = 0; slot < shape.page_tokens; ++slot) {
+        load_kv_row(from.k_type, from.k, from.k_place(page, h, slot), x);
+        store_kv_row(KvType::f16, x, to.k, to.k_place(page, h, slot));
+        load_kv_row(from.v_type, from.v, from.v_place(page, h, slot), x);
+        store_kv_row(KvType::f16, x, to.v, to.v_place(page, h, slot));
+      }
+  const float factor = scale() * 1.44269504088896340736f;
+  for (float& value : twin.q) value = prim::to_float(prim::to_f16(value * factor)) / factor;
+  return twin;
 }
 
 std::vector<float> AttentionCase::row(const std::vector<float>& out, int32_t index) const {

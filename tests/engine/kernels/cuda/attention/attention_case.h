@@ -30,6 +30,8 @@ struct AttentionCase {
   std::vector<float> run(simt::Stream stream, bool deterministic);
   // Of the reference kernels, over what the pages hold.
   std::vector<float> want();
+  // The same call with q, K and V rounded to f16 as the tile kernel does (attention_tile.h).
+  AttentionCase rounded();
   std::vector<float> row(const std::vector<float>& out, int32_t index) const;
 
   float scale() const;
