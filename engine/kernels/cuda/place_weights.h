@@ -1,0 +1,33 @@
+// engine/kernels/cuda/place_weights.h — From the blocks of a model file to the planes that kernels
+// read (weight_types.h). Host code without state: rows are independent, so a caller may place
+// ranges of rows on several threads into one staging buffer and copy that to the device.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include "engine/formats/block_types.h"
+#include "engine/kernels/cuda/weight_types.h"
+
+namespace swarm::engine::kernels::cuda {
+
+// nullopt: this type has no kernels.
+std::optional<WeightType> weight_type(formats::TensorType type);
+
+constexpr size_t placed_bytes(WeightType type, int64_t rows, int32_t cols) {
+  return static_cast<size_t>(rows) * static_cast<size_t>(placed_row_bytes(type, cols));
+}
+
+// `rows` rows of `cols` elements: from `from` (blocks of the file, from_row_bytes apart, any
+// alignment) to `to` (placed_row_bytes apart). Not for fp8.
+void place_rows(WeightType type, const std::byte* from, size_t from_row_bytes, int64_t rows,
+                int32_t cols, std::byte* to);
+
+// E4M3 codes [rows, cols] and the scales of their 128 x 128 blocks [ceil(rows / 128), ceil(cols /
+// 128)]; first_row says where these rows lie in the matrix that the scales belong to.
+void place_fp8_rows(const std::byte* codes, std::span<const float> scales, int64_t first_row,
+                    int64_t rows, int32_t cols, std::byte* to);
+
+}  // namespace swarm::engine::kernels::cuda

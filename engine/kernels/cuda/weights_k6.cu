@@ -1,0 +1,12 @@
+// Kernels of Q6_K.
+#include "engine/kernels/cuda/embed.h"
+#include "engine/kernels/cuda/gemv.h"
+#include "engine/kernels/cuda/weight_kernels.h"
+
+namespace swarm::engine::kernels::cuda {
+
+WeightKernels q6_k_kernels() {
+  return {launch_gemv<WeightType::q6_k>, nullptr, launch_embed<WeightType::q6_k>};
+}
+
+}  // namespace swarm::engine::kernels::cuda

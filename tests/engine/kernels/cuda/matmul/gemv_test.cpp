@@ -1,0 +1,115 @@
+// Few rows: every type against arithmetic in double (product.h), as lines of one matrix, as gate
+// and up, dense and routed.
+#include <doctest/doctest.h>
+
+#include "tests/engine/kernels/cuda/matmul/product.h"
+
+using namespace swarm;
+using namespace swarm::test;
+
+namespace {
+
+std::vector<float> multiply(simt::Stream stream, const Placed& w, const Activations& a,
+                            cuda::Family family) {
+  std::vector<float> y(size_t(a.rows) * size_t(w.view.rows));
+  simt::poison(y.data(), y.size() * sizeof(float), 0);
+  REQUIRE(cuda::matmul(stream, {.weight = w.view, .x = a.x.data(), .quantised = a.quantised,
+                                .y = y.data(), .rows = a.rows, .family = family})
+              .ok());
+  return y;
+}
+
+void check_products(const Type& type, const Placed& w, const Activations& a,
+                    const std::vector<float>& y, Rounding rounding) {
+  for (int32_t t = 0; t < a.rows; ++t)
+    for (int32_t r = 0; r < w.view.rows; ++r) {
+      const Product want = product(type, w.row(r), a.x.data() + t * a.cols, a.cols, rounding);
+      const double got = y[size_t(t * w.view.rows + r)];
+      CAPTURE(type.name);
+      CAPTURE(a.cols);
+      CAPTURE(t);
+      CAPTURE(r);
+      CAPTURE(got);
+      CAPTURE(want.value);
+      REQUIRE(std::abs(got - want.value) <= want.bound);
+      REQUIRE(std::abs(got - want.ideal) <= 6 * want.sigma + want.bound);
+    }
+}
+
+// Widths that leave lanes idle, fill one warp, two and four per line.
+std::vector<int32_t> widths(const Type& type) {
+  switch (cuda::weight_block(type.weight).elements) {
+    case 1: return {1, 7, 100, 256, 600};
+    case 32: return {32, 96, 1056, 2080};
+    default: return {256, 768, 2304};
+  }
+}
+
+}  // namespace
+
+TEST_CASE("cuda: gemv multiplies every type like its decoded weights") {
+  for (const Type& type : all_types())
+    for (const int32_t cols : widths(type)) {
+      Rng rng(mix_seed(31, static_cast<uint64_t>(type.weight)));
+      const int32_t rows = 13;
+      const Placed w = random_placed(rng, type, rows, cols);
+      for (const int32_t tokens : {1, 3, 8, 19}) {
+        simt::Emulator emulator;
+        const Activations a = make_activations(
+            emulator.stream(), random_rows(rng, size_t(tokens) * size_t(cols)), tokens, cols);
+        check_products(type, w, a, multiply(emulator.stream(), w, a, cuda::Family::gemv),
+                       Rounding::gemv);
+      }
+    }
+}
+
+TEST_CASE("cuda: gemv gives a row the same bits in every order and for every number of rows") {
+  for (const Type& type : all_types()) {
+    Rng rng(mix_seed(32, static_cast<uint64_t>(type.weight)));
+    const int32_t rows = 9, cols = 1280, most = 11;
+    const Placed w = random_placed(rng, type, rows, cols);
+    const auto x = random_rows(rng, size_t(most) * size_t(cols));
+    std::vector<float> first;
+    simt::for_each_order([&](simt::Stream stream, const std::string& order) {
+      CAPTURE(order);
+      CAPTURE(type.name);
+      for (const int32_t tokens : {most, 1, 2, 8}) {
+        const std::vector<float> some(x.begin(), x.begin() + tokens * cols);
+        const Activations a = make_activations(stream, some, tokens, cols);
+        const auto y = multiply(stream, w, a, cuda::Family::gemv);
+        if (first.empty()) first = y;
+        CAPTURE(tokens);
+        REQUIRE(std::memcmp(first.data(), y.data(), y.size() * sizeof(float)) == 0);
+      }
+    });
+  }
+}
+
+TEST_CASE("cuda: the bound of a product notices one wrong code") {
+  for (const Type& type : all_types()) {
+    Rng rng(mix_seed(33, static_cast<uint64_t>(type.weight)));
+    const int32_t cols = 768;
+    Placed w = random_placed(rng, type, 1, cols);
+    simt::Emulator emulator;
+    const Activations a =
+        make_activations(emulator.stream(), random_rows(rng, size_t(cols)), 1, cols);
+    const Product want = product(type, w.row(0), a.x.data(), cols, Rounding::gemv);
+    // The first bytes of a placed row belong to codes of the first group. Some activations are
+    // nearly zero: of 8 bytes changed one at a time, most must be noticed. (Numbers: of the byte
+    // that ends in an exponent or the upper half of a mantissa.)
+    const size_t stride = cuda::is_integer(type.weight)
+                              ? 1 : size_t(cuda::weight_block(type.weight).bytes);
+    const size_t offset = stride == 4 ? 2 : stride - 1;
+    const auto flip = std::byte{uint8_t(type.weight == cuda::WeightType::fp8 ? 8 : 1)};
+    int noticed = 0;
+    for (size_t i = 0; i < 8; ++i) {
+      std::byte& byte = w.bytes[i * stride + offset];
+      byte ^= flip;
+      const double got = multiply(emulator.stream(), w, a, cuda::Family::gemv)[0];
+      noticed += std::abs(got - want.value) > want.bound ? 1 : 0;
+      byte ^= flip;
+    }
+    CAPTURE(type.name);
+    CHECK(noticed >= 5);
+  }
+}

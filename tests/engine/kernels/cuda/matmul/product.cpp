@@ -1,0 +1,135 @@
+#include "tests/engine/kernels/cuda/matmul/product.h"
+
+#include "engine/base/check.h"
+#include "engine/kernels/cuda/prim/types.h"
+
+namespace swarm::test {
+namespace {
+
+// E4M3 codes and one scale per 128 x 128 block.
+Placed random_fp8(Rng& rng, int32_t rows, int32_t cols) {
+  const auto height = static_cast<size_t>(rows), width = static_cast<size_t>(cols);
+  const size_t blocks = (width + 127) / 128;
+  std::vector<float> scales((height + 127) / 128 * blocks);
+  for (float& s : scales) s = 0.01f + static_cast<float>(rng.uniform()) * 0.02f;
+  std::vector<std::byte> codes(height * width);
+  Placed placed{.view = {cuda::WeightType::fp8, rows, cols, nullptr}, .bytes = {}, .decoded = {}};
+  for (size_t i = 0; i < codes.size(); ++i) {
+    const auto code = static_cast<uint8_t>(rng.below(256));
+    const uint8_t finite = (code & 0x7f) == 0x7f ? uint8_t{0x3c} : code;
+    codes[i] = std::byte{finite};
+    placed.decoded.push_back(prim::to_float(prim::e4m3{finite}) *
+                             scales[i / width / 128 * blocks + i % width / 128]);
+  }
+  placed.bytes.resize(cuda::placed_bytes(cuda::WeightType::fp8, rows, cols));
+  cuda::place_fp8_rows(codes.data(), scales, 0, rows, cols, placed.bytes.data());
+  return placed;
+}
+
+}  // namespace
+
+Placed random_placed(Rng& rng, const Type& type, int32_t rows, int32_t cols) {
+  Placed placed;
+  if (type.weight == cuda::WeightType::fp8) {
+    placed = random_fp8(rng, rows, cols);
+  } else {
+    const auto* block = engine::formats::find_block_type(type.file);
+    SWARM_CHECK(block != nullptr);
+    SWARM_CHECK(cuda::weight_type(type.file) == type.weight);
+    Matrix matrix = random_matrix(rng, *block, rows, cols);
+    placed.view = {type.weight, rows, cols, nullptr};
+    placed.bytes.resize(cuda::placed_bytes(type.weight, rows, cols));
+    cuda::place_rows(type.weight, matrix.weight.data, matrix.weight.row_bytes, rows, cols,
+                     placed.bytes.data());
+    placed.decoded = std::move(matrix.decoded);
+  }
+  placed.view.data = reinterpret_cast<const uint8_t*>(placed.bytes.data());
+  return placed;
+}
+
+Activations make_activations(simt::Stream stream, std::vector<float> x, int32_t rows,
+                             int32_t cols) {
+  Activations a;
+  a.x = std::move(x);
+  a.rows = rows;
+  a.cols = cols;
+  if (cols % 32 != 0) return a;        // only float types have such widths
+  a.memory.resize(cuda::quantised_bytes(rows, cols));
+  simt::poison(a.memory.data(), a.memory.size(), 0);
+  a.quantised = cuda::quantised_rows(a.memory.data(), rows, cols);
+  const cuda::QuantizeArgs args{
+      .x = a.x.data(), .rows = rows, .cols = cols, .to = a.quantised};
+  SWARM_CHECK(cuda::quantize_rows(stream, args).ok());
+  return a;
+}
+
+QuantisedRow quantise(const float* x, int32_t cols) {
+  QuantisedRow row;
+  for (int32_t b = 0; b < cols; b += 32) {
+    float top = 0;
+    for (int32_t i = b; i < std::min(b + 32, cols); ++i) top = std::max(top, std::abs(x[i]));
+    const float scale = top / 127.0f;
+    const float inverse = scale > 0 ? 1.0f / scale : 0.0f;
+    for (int32_t i = b; i < std::min(b + 32, cols); ++i) {
+      row.value.push_back(double{scale} * std::nearbyintf(x[i] * inverse));
+      row.scale.push_back(double{scale});
+    }
+  }
+  return row;
+}
+
+namespace {
+
+Product integer_product(const Type& type, const float* w, const float* x, int32_t cols) {
+  const QuantisedRow q = quantise(x, cols);
+  Product p;
+  double terms = 0;
+  for (int32_t h = 0; h < cols; h += 16) {
+    double dot = 0, sum = 0, top = 0;
+    for (int32_t i = h; i < h + 16; ++i) {
+      const auto at = static_cast<size_t>(i);
+      dot += double{w[i]} * q.value[at];
+      sum += q.value[at];
+      top = std::max(top, std::abs(double{w[i]}));
+      p.ideal += double{w[i]} * double{x[i]};
+      p.sigma += std::pow(double{w[i]} * q.scale[at], 2) / 12;
+    }
+    p.value += dot;
+    terms += std::abs(dot) + (type.minima ? 4 * top * std::abs(sum) : 0);
+  }
+  p.sigma = std::sqrt(p.sigma);
+  p.bound = kUlp * (cols / 32 + 21) * terms;
+  return p;
+}
+
+}  // namespace
+
+Product product(const Type& type, const float* w, const float* x, int32_t cols,
+                Rounding rounding) {
+  if (cuda::is_integer(type.weight)) return integer_product(type, w, x, cols);
+  Product p;
+  double magnitude = 0, top = 0;
+  for (int32_t i = 0; i < cols; ++i) {
+    p.value += double{w[i]} * double{x[i]};
+    magnitude += std::abs(double{w[i]} * double{x[i]});
+    top = std::max(top, std::abs(p.value));
+  }
+  p.ideal = p.value;
+  const bool tensor = rounding == Rounding::gemm && type.weight != cuda::WeightType::f32;
+  p.bound = tensor ? 0x1p-17 * magnitude + kUlp * 3 * cols * top
+                   : kUlp * ((cols + 255) / 256 * 8 + 16) * magnitude;
+  return p;
+}
+
+Product swiglu(const Product& gate, const Product& up) {
+  const auto silu = [](double g) { return g / (1 + std::exp(-g)); };
+  Product p;
+  p.value = silu(gate.value) * up.value;
+  const double gate_bound = 1.1 * gate.bound + std::abs(silu(gate.value)) * 0x1p-18;
+  p.bound = gate_bound * (std::abs(up.value) + up.bound) + std::abs(silu(gate.value)) * up.bound +
+            kUlp * std::abs(p.value);
+  p.ideal = silu(gate.ideal) * up.ideal;
+  return p;
+}
+
+}  // namespace swarm::test
