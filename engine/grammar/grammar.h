@@ -2,7 +2,7 @@
 // automaton, the automaton to token masks, forced spans and shortest completions.
 // A Grammar is compiled once per specification and cached by the GrammarCompiler (thread-safe);
 // a Matcher is the state of one generation (cheap to copy; one thread at a time). Mask caches
-// inside a Grammar are filled lazily and guarded by its own mutex.
+// inside a Grammar are filled lazily; one mutex and one budget serve all grammars of a compiler.
 // An unsupported JSON Schema keyword is an error that names it and its path; it is never ignored.
 #pragma once
 
@@ -91,10 +91,18 @@ class TextEncoder {
   virtual std::vector<TokenId> encode(std::string_view text) const = 0;
 };
 
+// What a compiler and its grammars may remember, in bytes, besides the vocabulary itself; together
+// they are bounded by the sum (engine/grammar/cache_budget.h says how).
+struct GrammarLimits {
+  size_t network_bytes = size_t{64} << 20;   // compiled networks kept for the next request
+  size_t mask_bytes = size_t{64} << 20;      // token masks and automata of all grammars
+  size_t grammars = 64;                      // networks kept, however small
+};
+
 class GrammarCompiler {
  public:
   // encoder outlives the compiler, every grammar compiled and their matchers.
-  GrammarCompiler(Vocabulary vocabulary, const TextEncoder& encoder);
+  GrammarCompiler(Vocabulary vocabulary, const TextEncoder& encoder, GrammarLimits limits = {});
   ~GrammarCompiler();
 
   // Cached by specification (bounded; least recently used leaves first).
@@ -103,6 +111,8 @@ class GrammarCompiler {
   struct Stats {
     uint64_t compiled = 0;
     uint64_t cache_hits = 0;
+    size_t network_bytes = 0;    // held now
+    size_t mask_bytes = 0;
   };
   Stats stats() const;
 

@@ -1,5 +1,6 @@
 // engine/grammar/grammar_impl.h — What a compiled Grammar holds: the network, the trie of its
-// vocabulary and the mask caches behind a mutex. Shared by the compiler's cache and all matchers.
+// vocabulary and its masks, which are guarded by the mutex of the compiler's budget. Shared by the
+// compiler's cache and all matchers.
 #pragma once
 
 #include <memory>
@@ -14,18 +15,20 @@ namespace swarm::engine::grammar {
 
 class Grammar {
  public:
-  Grammar(Rtn network, std::shared_ptr<const TokenTrie> tokens, const TextEncoder& text_encoder)
+  Grammar(Rtn network, std::shared_ptr<const TokenTrie> tokens, const TextEncoder& text_encoder,
+          std::shared_ptr<CacheBudget> budget)
       : rtn(std::move(network)),
         trie(std::move(tokens)),
         encoder(text_encoder),
-        masks_(rtn, trie) {}
+        budget_(std::move(budget)),
+        masks_(rtn, trie, budget_) {}
   Grammar(const Grammar&) = delete;
   Grammar& operator=(const Grammar&) = delete;
 
   // Serialised access to the masks, which fill caches while answering.
   template <class Use>
   auto with_masks(Use use) const {
-    const std::scoped_lock lock(mutex_);
+    const std::scoped_lock lock(budget_->mutex());
     return use(masks_);
   }
 
@@ -37,7 +40,7 @@ class Grammar {
   const TextEncoder& encoder;
 
  private:
-  mutable std::mutex mutex_;
+  std::shared_ptr<CacheBudget> budget_;
   mutable TokenMasks masks_;
 };
 
@@ -47,7 +50,7 @@ struct Symbol {
   uint8_t byte = 0;
 };
 
-// The text every continuation begins with; at most forced_bytes_max bytes.
+// The text every continuation begins with; not all of it where it is very long or very ambiguous.
 struct Forced {
   std::vector<Symbol> symbols;
   bool ends = false;  // after it the turn is over or a special token is due

@@ -16,10 +16,6 @@ struct Matcher::State {
 
 namespace {
 
-// An ambiguous recursive schema can double the threads with every level. Beyond this many the later
-// ones are given up between tokens: what is left is a part of the language and can still finish.
-constexpr size_t kThreadsMax = 64;
-
 bool has_token(const TokenTrie& trie, TokenId token) {
   return token >= 0 && static_cast<size_t>(token) < trie.token_count();
 }
@@ -74,13 +70,8 @@ bool Matcher::accept(TokenId token) {
   if (trie.vocabulary.special[id]) {
     next.threads = step_special(grammar_->rtn, state_->closure, token, {});
   } else if (!trie.is_stop[id] && !trie.vocabulary.bytes[id].empty()) {
-    const Closure* at = &state_->closure;
-    for (const char c : trie.vocabulary.bytes[id]) {
-      next.threads = step(grammar_->rtn, *at, static_cast<uint8_t>(c), {}).threads;
-      if (next.threads.empty()) return false;
-      next.closure = close_over(grammar_->rtn, next.threads, {});
-      at = &next.closure;
-    }
+    next.threads = read(grammar_->rtn, state_->threads, trie.vocabulary.bytes[id]);
+    if (next.threads.empty()) return false;
   }
   if (next.threads.empty()) {
     if (!trie.is_stop[id] || !may_end()) return false;
@@ -120,9 +111,7 @@ std::vector<TokenId> Matcher::forced() const {
         text.empty() ? std::vector<TokenId>{} : grammar_->encode(text);
     tokens.insert(tokens.end(), part.begin(), part.end());
     tokens.push_back(symbol.token);
-    for (const char c : text) {
-      at = step(rtn, close_over(rtn, at, {}), static_cast<uint8_t>(c), {}).threads;
-    }
+    at = read(rtn, at, text);
     at = step_special(rtn, close_over(rtn, at, {}), symbol.token, {});
     text.clear();
   }
@@ -131,9 +120,7 @@ std::vector<TokenId> Matcher::forced() const {
   if (!forced.ends) {
     // The last token stays only if no longer token may stand in its place.
     const std::string& last = grammar_->trie->vocabulary.bytes[static_cast<size_t>(part.back())];
-    for (const char c : std::string_view(text).substr(0, text.size() - last.size())) {
-      at = step(rtn, close_over(rtn, at, {}), static_cast<uint8_t>(c), {}).threads;
-    }
+    at = read(rtn, at, std::string_view(text).substr(0, text.size() - last.size()));
     int32_t node = 0;
     for (const char c : last) node = grammar_->trie->child(node, static_cast<uint8_t>(c));
     const bool open =

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <type_traits>
 
 #include "engine/base/check.h"
 
@@ -263,6 +264,18 @@ Result<Rtn> RtnBuilder::finish(RuleId root, const std::bitset<256>& spelled) {
   const RuleId loop = LeftRecursion(out).find();
   if (loop >= 0) return invalid_input(name(loop) + ": refers to itself without adding anything");
   return out;
+}
+
+size_t Rtn::bytes() const {
+  const auto of = [](const auto& vector) {
+    return vector.capacity() * sizeof(typename std::decay_t<decltype(vector)>::value_type);
+  };
+  size_t bytes = sizeof(Rtn) + of(class_byte) + of(next_table) + of(accepting) + of(rule_of) +
+                 of(calls) + of(call_begin) + of(specials) + of(special_begin) + of(rules) +
+                 of(cost) + of(need) + of(shallow_cost) +
+                 (class_single.capacity() + class_spelled.capacity()) / 8;
+  for (const Rule& rule : rules) bytes += rule.name.capacity();
+  return bytes;
 }
 
 }  // namespace swarm::engine::grammar

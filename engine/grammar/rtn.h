@@ -57,6 +57,7 @@ struct Rtn {
   static constexpr int64_t kByteCost = 64;
 
   size_t state_count() const { return accepting.size(); }
+  size_t bytes() const;                // of memory, the vectors' spare room included
   StateId next(StateId state, size_t cls) const {
     return next_table[static_cast<size_t>(state) * class_count + cls];
   }

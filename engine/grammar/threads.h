@@ -6,21 +6,13 @@
 #pragma once
 
 #include <memory>
-#include <string>
+#include <string_view>
 #include <vector>
 
+#include "engine/grammar/key_set.h"
 #include "engine/grammar/rtn.h"
 
 namespace swarm::engine::grammar {
-
-// Additional keys an object has so far, newest first. Keys are canonical JSON with the closing
-// quote, so equal keys are equal bytes.
-struct UsedKey {
-  std::string text;
-  std::shared_ptr<const UsedKey> next;
-};
-using UsedKeys = std::shared_ptr<const UsedKey>;
-bool contains(const UsedKeys& keys, std::string_view text);
 
 // One call that has not returned. Owned by the threads and frames above it.
 struct Frame {
@@ -28,9 +20,11 @@ struct Frame {
   RuleKind kind = RuleKind::plain;
   int32_t depth = 0;  // containers open, this one included
   std::shared_ptr<const Frame> parent;
-  UsedKeys used;        // of the container this frame stands for
-  std::string partial;  // kind key: what has been read of it
-  uint64_t hash = 0;    // of everything above
+  // Additional keys so far of the container this frame stands for: canonical JSON with the closing
+  // quote, so equal keys are equal bytes.
+  KeySet used;
+  KeyText partial;    // kind key: what has been read of it
+  uint64_t hash = 0;  // of everything above
 };
 using Stack = std::shared_ptr<const Frame>;
 
@@ -39,6 +33,9 @@ struct Thread {
   Stack stack;  // nullptr: the root rule, or the base of a relative thread
 };
 using Threads = std::vector<Thread>;
+// An ambiguous recursive schema can double the threads with every level. Beyond this many the later
+// ones are given up between tokens: what is left is a part of the language and can still finish.
+inline constexpr size_t kThreadsMax = 64;
 
 bool same_stack(const Stack& a, const Stack& b);
 inline int32_t depth_of(const Stack& stack) { return stack ? stack->depth : 0; }
@@ -63,13 +60,17 @@ struct Step {
 };
 Step step(const Rtn& rtn, const Closure& from, uint8_t byte, StepMode mode);
 
+// After all of the bytes: at most kThreadsMax threads, none exactly if no thread reads them. Where
+// the ways multiply it follows them in parts, so that memory stays bounded.
+Threads read(const Rtn& rtn, const Threads& threads, std::string_view bytes);
+
 // After the special token; empty if no thread reads it here.
 Threads step_special(const Rtn& rtn, const Closure& from, TokenId token, StepMode mode);
 
 // Enters the called rule.
 Thread enter(const Rtn& rtn, const Thread& thread, const CallEdge& call);
 
-// Leaves the innermost rule. read: what a key frame has read, its closing quote included.
-Thread pop(const Thread& thread, std::string_view read = {});
+// Leaves the innermost rule. rest: what a key still reads after its frame's `partial`.
+Thread pop(const Thread& thread, std::string_view rest = {});
 
 }  // namespace swarm::engine::grammar

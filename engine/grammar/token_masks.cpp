@@ -10,8 +10,11 @@
 namespace swarm::engine::grammar {
 namespace {
 
-constexpr size_t kCacheBytes = size_t{16} << 20;
-constexpr size_t kConfigsMax = 20'000;
+// What one automaton may grow to before it starts again, even in the middle of a walk.
+constexpr size_t kAutomatonBytesMax = size_t{8} << 20;
+constexpr size_t kLocalThreadsMax = 512;
+constexpr int32_t kAutomaton = -1;   // its slot; the masks of a state have the state as theirs
+constexpr size_t kNodeBytes = 64;    // of a hash map's node with its place in the table
 constexpr StepMode kRelative{.depth_max = INT32_MAX / 2, .relative = true};
 
 uint64_t hash_threads(const Threads& threads, bool key_done) {
@@ -21,6 +24,17 @@ uint64_t hash_threads(const Threads& threads, bool key_done) {
     hash = mix_seed(hash, thread.stack ? thread.stack->hash : 0);
   }
   return hash;
+}
+
+// Counts a frame for every thread: no more can have been made for them. Keys of relative threads
+// are shorter than a token.
+size_t memory_of(const Threads& threads) {
+  constexpr size_t kControlBytes = 32;
+  size_t bytes = threads.capacity() * sizeof(Thread);
+  for (const Thread& thread : threads) {
+    if (thread.stack) bytes += sizeof(Frame) + kControlBytes + thread.stack->partial.size();
+  }
+  return bytes;
 }
 
 bool same_threads(const Threads& a, const Threads& b) {
@@ -77,6 +91,8 @@ void LocalAutomaton::add_config(Threads threads, bool key_done) {
   });
   if (!eventful && loops) config.traits |= kLoopsOnPlain;
   config.threads = std::move(threads);
+  bytes_ += memory_of(config.threads) + memory_of(config.closure.threads) +
+            config.next.capacity() * sizeof(int32_t) + kNodeBytes;
   configs_.push_back(std::move(config));
 }
 
@@ -99,6 +115,8 @@ int32_t LocalAutomaton::step_composed(int32_t config, size_t cls, uint8_t byte) 
   const Config& from = at(config);
   if (from.next[cls] != kUnknown) return from.next[cls];
   Step result = grammar::step(rtn_, from.closure, byte, kRelative);
+  // Giving some up forbids a few tokens of a wildly ambiguous schema and allows none falsely.
+  if (result.threads.size() > kLocalThreadsMax) result.threads.resize(kLocalThreadsMax);
   const int32_t next = intern(std::move(result.threads), result.key_done);
   at(config).next[cls] = next;  // intern may have moved the configurations
   return next;
@@ -118,14 +136,16 @@ int32_t LocalAutomaton::peak(int32_t config) {
   return simple(config) ? rtn_.need_of(config) : at(config).closure.peak;
 }
 
-void LocalAutomaton::forget_if_large() {
-  if (configs_.size() <= kConfigsMax) return;
+size_t LocalAutomaton::bytes() const { return bytes_ + configs_.capacity() * sizeof(Config); }
+
+void LocalAutomaton::forget() {
   for (size_t s = 0; s < bases_.size(); ++s) {
     if (bases_[s] != kUnknown) traits_[s] = 0;
     bases_[s] = kUnknown;
   }
-  configs_.clear();
-  ids_.clear();
+  configs_ = {};   // clear() would keep the memory
+  ids_ = {};
+  bytes_ = 0;
 }
 
 // One walk over the trie below a node.
@@ -138,8 +158,42 @@ struct TokenMasks::Walk {
   int32_t peak = 0;  // the most any configuration needed
 };
 
-TokenMasks::TokenMasks(const Rtn& rtn, std::shared_ptr<const TokenTrie> trie)
-    : rtn_(rtn), trie_(std::move(trie)), automaton_(rtn) {}
+TokenMasks::TokenMasks(const Rtn& rtn, std::shared_ptr<const TokenTrie> trie,
+                       std::shared_ptr<CacheBudget> budget)
+    : rtn_(rtn), trie_(std::move(trie)), budget_(std::move(budget)), automaton_(rtn) {}
+
+TokenMasks::~TokenMasks() {
+  const std::scoped_lock lock(budget_->mutex());
+  for (const auto& [state, known] : locals_) budget_->remove(known.slot);
+  if (automaton_slot_) budget_->remove(*automaton_slot_);
+}
+
+void TokenMasks::forget(int32_t what) {
+  if (what != kAutomaton) {
+    locals_.erase(what);
+    return;
+  }
+  automaton_.forget();
+  automaton_slot_.reset();
+  automaton_charged_ = 0;
+}
+
+// Charges the budget with what the automaton has become. True if it had to be forgotten, which
+// makes the ids of its configurations void.
+bool TokenMasks::settle_automaton() {
+  const size_t bytes = automaton_.bytes();
+  if (bytes == automaton_charged_) return false;
+  automaton_charged_ = bytes;
+  if (automaton_slot_) {
+    budget_->resize(*automaton_slot_, bytes);
+  } else {
+    automaton_slot_ = budget_->add(*this, kAutomaton, bytes);
+  }
+  if (bytes <= kAutomatonBytesMax && !budget_->full()) return false;
+  budget_->remove(*automaton_slot_);
+  forget(kAutomaton);
+  return true;
+}
 
 void TokenMasks::set_tokens(int32_t first, int32_t last, std::span<uint32_t> bits) const {
   for (int32_t i = first; i < last; ++i) {
@@ -166,6 +220,12 @@ void TokenMasks::walk(StateId state, int32_t node, Walk& walk) {
   for (int32_t at = node + 1; at < stop;) {
     const TokenTrie::Node& here = trie_->at(at);
     const auto level = static_cast<size_t>(here.depth - base);
+    if (settle_automaton()) {
+      const std::string read = trie_->path(node, trie_->parent[static_cast<size_t>(at)]);
+      for (size_t i = 0; i < read.size(); ++i) {
+        path[i + 1] = automaton_.step(path[i], static_cast<uint8_t>(read[i]));
+      }
+    }
     const int32_t config = automaton_.step(path[level - 1], here.byte);
     if (config == LocalAutomaton::kDead) {
       at = here.end;
@@ -197,57 +257,58 @@ void TokenMasks::walk(StateId state, int32_t node, Walk& walk) {
     if (alive) set_token(at, walk.bits);
     ++at;
   }
+  settle_automaton();
 }
 
 std::shared_ptr<const TokenMasks::Local> TokenMasks::local_of(StateId state) {
-  if (const auto found = young_.find(state); found != young_.end()) return found->second;
-  std::shared_ptr<const Local> known;
-  if (const auto found = old_.find(state); found != old_.end()) {
-    known = found->second;
+  if (const auto found = locals_.find(state); found != locals_.end()) {
+    budget_->use(found->second.slot);
+    return found->second.local;
+  }
+  auto local = make_local(state);
+  const size_t elements = local->bits.capacity() + local->listed.capacity() +
+                          local->exits.capacity() + local->rechecks.capacity();
+  const size_t bytes = elements * sizeof(int32_t) + sizeof(Local) + sizeof(Known) + kNodeBytes;
+  const CacheBudget::Slot slot = budget_->add(*this, state, bytes);
+  if (budget_->full()) {
+    budget_->remove(slot);
   } else {
-    auto local = std::make_shared<Local>();
-    local->bits.resize(trie_->mask_words());
-    Walk result{.bits = local->bits};
-    walk(state, 0, result);
-    local->exits = std::move(result.exits);
-    local->rechecks = std::move(result.rechecks);
-    local->start_exit = result.start_exit;
-    local->peak = result.peak;
-    size_t count = 0;
-    for (const uint32_t word : local->bits) count += static_cast<size_t>(std::popcount(word));
-    if (count < local->bits.size() / 4) {
-      for (size_t i = 0; i < local->bits.size(); ++i) {
-        for (uint32_t word = local->bits[i]; word != 0; word &= word - 1) {
-          local->listed.push_back(static_cast<TokenId>(i * 32) + std::countr_zero(word));
-        }
-      }
-      local->bits = {};
+    locals_[state] = {local, slot};
+  }
+  return local;
+}
+
+std::shared_ptr<const TokenMasks::Local> TokenMasks::make_local(StateId state) {
+  auto local = std::make_shared<Local>();
+  local->bits.resize(trie_->mask_words());
+  Walk result{.bits = local->bits};
+  walk(state, 0, result);
+  local->exits = std::move(result.exits);
+  local->rechecks = std::move(result.rechecks);
+  local->exits.shrink_to_fit();
+  local->rechecks.shrink_to_fit();
+  local->start_exit = result.start_exit;
+  local->peak = result.peak;
+  size_t count = 0;
+  for (const uint32_t word : local->bits) count += static_cast<size_t>(std::popcount(word));
+  if (count >= local->bits.size() / 4) return local;
+  local->listed.reserve(count);
+  for (size_t i = 0; i < local->bits.size(); ++i) {
+    for (uint32_t word = local->bits[i]; word != 0; word &= word - 1) {
+      local->listed.push_back(static_cast<TokenId>(i * 32) + std::countr_zero(word));
     }
-    known = std::move(local);
   }
-  const size_t words =
-      known->bits.size() + known->listed.size() + known->exits.size() + known->rechecks.size() + 32;
-  if (young_bytes_ + words * 4 > kCacheBytes) {
-    old_ = std::move(young_);
-    young_ = {};
-    young_bytes_ = 0;
-  }
-  young_bytes_ += words * 4;
-  return young_[state] = known;
+  local->bits = {};
+  return local;
 }
 
 void TokenMasks::add_allowed(const Threads& threads, std::span<uint32_t> bits) {
   SWARM_CHECK(bits.size() >= trie_->mask_words(), bits.size(), trie_->mask_words());
-  automaton_.forget_if_large();
   for (const Thread& thread : threads) add_thread(thread, 0, bits);
 }
 
 bool TokenMasks::longer_allowed(const Threads& threads, int32_t node) {
-  const std::string prefix = trie_->path(0, node);
-  Threads at = threads;
-  for (const char c : prefix) {
-    at = step(rtn_, close_over(rtn_, at, {}), static_cast<uint8_t>(c), {}).threads;
-  }
+  const Threads at = read(rtn_, threads, trie_->path(0, node));
   std::vector<uint32_t> bits(trie_->mask_words());
   for (const Thread& thread : at) add_thread(thread, node, bits);
   return std::any_of(bits.begin(), bits.end(), [](uint32_t word) { return word != 0; });
@@ -264,7 +325,7 @@ void TokenMasks::add_thread(const Thread& thread, int32_t node, std::span<uint32
     }
     for (const int32_t target : local->rechecks) recheck(thread, node, target, bits);
     if (!thread.stack) return;
-    if (local->start_exit) add_thread(pop(thread, thread.stack->partial), node, bits);
+    if (local->start_exit) add_thread(pop(thread), node, bits);
     add_exits(thread, node, local->exits, bits);
     return;
   }
@@ -276,7 +337,7 @@ void TokenMasks::add_thread(const Thread& thread, int32_t node, std::span<uint32
   walk(thread.state, node, result);
   for (const int32_t target : result.rechecks) recheck(thread, node, target, bits);
   if (!thread.stack) return;
-  if (result.start_exit) add_thread(pop(thread, thread.stack->partial), node, bits);
+  if (result.start_exit) add_thread(pop(thread), node, bits);
   add_exits(thread, node, result.exits, bits);
 }
 
@@ -294,33 +355,44 @@ void TokenMasks::add_exits(const Thread& thread, int32_t node, const std::vector
 // Every exit completes a key; those that repeat a sibling are left out.
 void TokenMasks::add_key_exits(const Thread& thread, int32_t node,
                                const std::vector<int32_t>& exits, std::span<uint32_t> bits) {
-  const std::string& partial = thread.stack->partial;
-  std::vector<int32_t> repeated;
-  for (const UsedKey* key = thread.stack->parent->used.get(); key != nullptr;
-       key = key->next.get()) {
-    if (key->text.compare(0, partial.size(), partial) != 0) continue;
-    int32_t at = node;
-    for (size_t i = partial.size(); i < key->text.size() && at >= 0; ++i) {
-      at = trie_->child(at, static_cast<uint8_t>(key->text[i]));
-    }
-    if (at >= 0) repeated.push_back(at);
-  }
+  const std::vector<int32_t> repeated = repeated_keys(*thread.stack, node, exits);
   for (const int32_t exit : exits) {
-    if (std::find(repeated.begin(), repeated.end(), exit) != repeated.end()) continue;
+    if (std::binary_search(repeated.begin(), repeated.end(), exit)) continue;
     set_token(exit, bits);
-    if (trie_->has_children(exit)) {
-      add_thread(pop(thread, partial + trie_->path(node, exit)), exit, bits);
-    }
+    if (trie_->has_children(exit)) add_thread(pop(thread, trie_->path(node, exit)), exit, bits);
   }
+}
+
+// Exits that complete a key the object has, sorted. Asks whichever is less: every exit, or every
+// key that begins like this one. So an object of very many keys costs no more per token.
+std::vector<int32_t> TokenMasks::repeated_keys(const Frame& key, int32_t node,
+                                               const std::vector<int32_t>& exits) const {
+  const KeySet& used = key.parent->used;
+  std::vector<int32_t> repeated;
+  if (used.longest() < key.partial.size()) return repeated;
+  if (used.count_with_prefix(key.partial) > exits.size()) {
+    for (const int32_t exit : exits) {
+      KeyText whole = key.partial;
+      whole.append(trie_->path(node, exit));
+      if (used.contains(whole)) repeated.push_back(exit);
+    }
+  } else {
+    used.visit_with_prefix(key.partial, [&](const std::string& text) {
+      int32_t at = node;
+      for (size_t i = key.partial.size(); i < text.size() && at >= 0; ++i) {
+        at = trie_->child(at, static_cast<uint8_t>(text[i]));
+      }
+      if (at >= 0) repeated.push_back(at);
+    });
+  }
+  std::sort(repeated.begin(), repeated.end());
+  return repeated;
 }
 
 // Reads the bytes between node and target with the real stack, then goes on from there.
 void TokenMasks::recheck(const Thread& thread, int32_t node, int32_t target,
                          std::span<uint32_t> bits) {
-  Threads threads{thread};
-  for (const char c : trie_->path(node, target)) {
-    threads = step(rtn_, close_over(rtn_, threads, {}), static_cast<uint8_t>(c), {}).threads;
-  }
+  const Threads threads = read(rtn_, {thread}, trie_->path(node, target));
   if (threads.empty()) return;
   set_token(target, bits);
   for (const Thread& next : threads) add_thread(next, target, bits);

@@ -1,14 +1,16 @@
 // engine/grammar/token_masks.h — Which tokens a thread may read. What a state allows whatever stack
 // it stands on is computed once by walking the token trie with a lazily built automaton, and
 // cached; tokens that leave the rule are continued below in the caller for each stack.
-// Fills caches while answering: the owner serialises calls. The caches are bounded and are rebuilt
-// at need. The network and the trie outlive it.
+// Fills caches while answering, within a budget shared with other grammars; callers hold the
+// budget's mutex. What was forgotten is made again at need. The network and the trie outlive it.
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <unordered_map>
 
+#include "engine/grammar/cache_budget.h"
 #include "engine/grammar/threads.h"
 #include "engine/grammar/token_trie.h"
 
@@ -34,7 +36,8 @@ class LocalAutomaton {
   bool key_done(int32_t config);   // some key was completed with the last byte
   bool only_keys(int32_t config);  // nothing but completed keys got here
   int32_t peak(int32_t config);    // nesting needed from the base
-  void forget_if_large();          // invalidates interned ids
+  size_t bytes() const;            // an upper bound of the memory that forget() gives back
+  void forget();                   // invalidates interned ids
 
  private:
   static constexpr int32_t kUnknown = -2;
@@ -66,11 +69,19 @@ class LocalAutomaton {
   std::vector<int32_t> bases_;   // per state: its place in configs_
   std::vector<Config> configs_;
   std::unordered_multimap<uint64_t, int32_t> ids_;
+  size_t bytes_ = 0;               // without the array of configs_ itself
 };
 
-class TokenMasks {
+class TokenMasks final : public CacheOwner {
  public:
-  TokenMasks(const Rtn& rtn, std::shared_ptr<const TokenTrie> trie);
+  // The budget is shared by the compiler and all its grammars.
+  TokenMasks(const Rtn& rtn, std::shared_ptr<const TokenTrie> trie,
+             std::shared_ptr<CacheBudget> budget);
+  ~TokenMasks() override;            // takes the budget's mutex
+  TokenMasks(const TokenMasks&) = delete;
+  TokenMasks& operator=(const TokenMasks&) = delete;
+
+  void forget(int32_t what) override;
 
   // Adds the bits of the normal tokens the threads may read.
   void add_allowed(const Threads& threads, std::span<uint32_t> bits);
@@ -89,13 +100,22 @@ class TokenMasks {
   };
   struct Walk;
 
+  struct Known {
+    std::shared_ptr<const Local> local;
+    CacheBudget::Slot slot;
+  };
+
   std::shared_ptr<const Local> local_of(StateId state);
+  std::shared_ptr<const Local> make_local(StateId state);
+  bool settle_automaton();
   void walk(StateId state, int32_t node, Walk& walk);
   void add_thread(const Thread& thread, int32_t node, std::span<uint32_t> bits);
   void add_exits(const Thread& thread, int32_t node, const std::vector<int32_t>& exits,
                  std::span<uint32_t> bits);
   void add_key_exits(const Thread& thread, int32_t node, const std::vector<int32_t>& exits,
                      std::span<uint32_t> bits);
+  std::vector<int32_t> repeated_keys(const Frame& key, int32_t node,
+                                     const std::vector<int32_t>& exits) const;
   void recheck(const Thread& thread, int32_t node, int32_t target, std::span<uint32_t> bits);
   void add_near_limit(const Thread& thread, int32_t node, std::span<uint32_t> bits);
   void set_token(int32_t node, std::span<uint32_t> bits) const;
@@ -107,13 +127,11 @@ class TokenMasks {
 
   const Rtn& rtn_;
   std::shared_ptr<const TokenTrie> trie_;
+  std::shared_ptr<CacheBudget> budget_;
   LocalAutomaton automaton_;
-  // Two generations: when the young one is full it becomes the old one, and what is still used
-  // moves back. Bounded by twice kCacheBytes.
-  using Cache = std::unordered_map<StateId, std::shared_ptr<const Local>>;
-  Cache young_;
-  Cache old_;
-  size_t young_bytes_ = 0;
+  std::optional<CacheBudget::Slot> automaton_slot_;
+  size_t automaton_charged_ = 0;
+  std::unordered_map<StateId, Known> locals_;
 };
 
 }  // namespace swarm::engine::grammar

@@ -46,7 +46,7 @@ class CompletionWriter {
     while (true) {
       if (rtn_.is_accepting(thread.state)) {
         if (!thread.stack) return true;
-        thread = pop(thread, thread.stack->partial);
+        thread = pop(thread);
         continue;
       }
       const Choice choice = best(thread.state);
@@ -126,7 +126,9 @@ int64_t cost_to_end(const Rtn& rtn, const Thread& thread) {
 Forced find_forced(const Rtn& rtn, const Threads& threads) {
   Forced forced;
   Threads at = threads;
-  while (forced.symbols.size() < kForcedBytesMax) {
+  // More threads than a matcher keeps: let it accept what was found and give some up first. What is
+  // forced for all of them is forced for those it keeps.
+  while (forced.symbols.size() < kForcedBytesMax && at.size() <= kThreadsMax) {
     const Closure closure = close_over(rtn, at, {});
     if (closure.exit) {
       // A turn that may only end here; one that may also go on is a choice.

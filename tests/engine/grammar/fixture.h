@@ -39,8 +39,8 @@ class GreedyEncoder : public grammar::TextEncoder {
 
 // A compiler that owns its encoder.
 struct Workbench {
-  explicit Workbench(grammar::Vocabulary v)
-      : vocabulary(v), encoder(v), compiler(std::move(v), encoder) {}
+  explicit Workbench(grammar::Vocabulary v, grammar::GrammarLimits limits = {})
+      : vocabulary(v), encoder(v), compiler(std::move(v), encoder, limits) {}
 
   Result<std::shared_ptr<const grammar::Grammar>> schema(const Json& schema);
   Result<std::shared_ptr<const grammar::Grammar>> schema_text(std::string_view schema);
