@@ -91,10 +91,14 @@ void Scheduler::plan_decode(StepPlan& plan, int32_t& left) {
   if (std::ssize(chosen) > limits_.max_running)
     chosen.resize(static_cast<size_t>(limits_.max_running));
   left = std::max(1, left - static_cast<int32_t>(chosen.size()));
+  // One token stays for prompts: long forced spans would keep them from moving at all.
+  const int32_t reserved = std::ranges::any_of(sequences_, [](const auto& entry) {
+    return entry.second->phase != Phase::decoding;
+  }) ? 1 : 0;
   for (Sequence* sequence : chosen) {
     if (!sequence->resident()) continue;   // preempted for one before it
     SWARM_CHECK(sequence->pending() >= 1, sequence->id);
-    const int32_t extra = std::min(left, sequence->pending() - 1);   // a forced span
+    const int32_t extra = std::min(left - reserved, sequence->pending() - 1);   // a forced span
     if (!make_room(*sequence, sequence->computed + 1 + extra, plan)) continue;
     left -= extra;
     enter_chunk(plan, *sequence, 1 + extra);

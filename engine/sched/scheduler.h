@@ -9,8 +9,10 @@
 // sequences are admitted in order while they fit (max_resident; pages of all their tokens and one
 // spare). The first that does not fit stops admission: nobody overtakes it. One whose next page is
 // being computed by a twin waits for it without stopping others, and lends the twin its level.
-// 3. Prompts are computed in order, in chunks, with what decoding leaves of prefill_batch_tokens
-// (at least one token), so a step has at most max(prefill_batch_tokens, max_running + 1) tokens.
+// 3. Prompts are computed in order, in chunks, with what decoding leaves of prefill_batch_tokens:
+// at least one token while any prompt is resident or may be admitted, because the forced spans of
+// decoding sequences leave it over. A step has at most max(prefill_batch_tokens, max_running + 1)
+// tokens.
 // Preemption. When a decoding sequence needs a page and nothing is evictable, the last of the order
 // gives up its pages and waits again; its computed full pages stay in the cache while nobody needs
 // them. A waiting sequence preempts only sequences whose level is below its own priority (age gives

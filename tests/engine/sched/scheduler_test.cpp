@@ -87,6 +87,32 @@ TEST_CASE("scheduler: prompts fill what decoding leaves of the step") {
   bench.run();
 }
 
+TEST_CASE("scheduler: forced spans leave a token of every step to prompts") {
+  for (const int32_t batch : {1, 2, 4, 8}) {
+    CAPTURE(batch);
+    Bench bench({.page_count = 64, .page_tokens = 4, .max_running = 2, .max_resident = 8,
+                 .prefill_batch_tokens = batch, .context = 128});
+    bench.step_tokens_max = std::max(batch, 3);
+    const SequenceId forced = bench.add({.tokens = unique_prompt(1, 1), .new_tokens_max = 100});
+    bench.step();
+    for (int32_t i = 0; i < 60; ++i) bench.scheduler.append(forced, 5000 + i);
+    const SequenceId prompt = bench.add({.tokens = unique_prompt(2, 5), .new_tokens_max = 1});
+    const auto tokens_of = [](const StepPlan& plan, SequenceId id) {
+      int32_t count = 0;
+      for (const Chunk& chunk : plan.chunks) count += chunk.id == id ? chunk.count : 0;
+      return count;
+    };
+    for (int step = 0; bench.scheduler.contains(prompt); ++step) {
+      REQUIRE(step < 5);
+      const StepPlan plan = bench.step();
+      CHECK(tokens_of(plan, prompt) >= 1);
+      CHECK(tokens_of(plan, forced) >= 1);
+    }
+    // Nobody waits: the span may have it all, and at least one token beside the first.
+    CHECK(tokens_of(bench.step(), forced) == std::max(2, batch));
+  }
+}
+
 TEST_CASE("scheduler: at most max_running decode, at most max_resident hold pages") {
   Bench bench({.page_count = 64, .page_tokens = 4, .max_running = 2, .max_resident = 3,
                .prefill_batch_tokens = 64, .context = 64});
