@@ -95,8 +95,9 @@ void check_kernel_includes(const std::string& path, const std::vector<std::strin
                            std::vector<Finding>& out) {
   static const std::regex kInclude(R"(^\s*#\s*include\s*([<"])([^>"]+)[>"])");
   static const std::set<std::string> kSystem{"cstddef", "cstdint"};
-  const bool device =
-      starts_with(path, "engine/device/") || starts_with(path, "tests/engine/device/");
+  const bool device = starts_with(path, "engine/device/") ||
+                      starts_with(path, "tests/engine/device/") ||
+                      starts_with(path, "tests/engine/kernels/cuda/card/");
   const bool kernel = ends_with(path, ".cu") && starts_with(path, "engine/kernels/cuda/") &&
                       !starts_with(path, "engine/kernels/cuda/sm90/");
   for (size_t i = 0; i < lines.size(); ++i) {
@@ -128,7 +129,8 @@ const std::vector<Banned>& banned() {
       {R"(\b(printf|fprintf|puts)\s*\()", "no printf: a Log or a stream", {"tests/"}},
       {R"(<<<)", "kernels are launched through simt::launch", {"engine/kernels/cuda/simt/"}},
       {R"(\b(cuda|cublas|cublasLt|cu)[A-Z]\w*\s*\()", "CUDA runtime calls live in engine/device",
-       {"engine/device/", "tests/engine/device/", "engine/kernels/cuda/simt/"}},
+       {"engine/device/", "tests/engine/device/", "tests/engine/kernels/cuda/card/",
+        "engine/kernels/cuda/simt/"}},
       {R"(\bSIMT_DEVICE\b|\b__CUDA_ARCH__\b|\b__CUDACC__\b)",
        "one source for both sides: what differs is a primitive",
        {"engine/kernels/cuda/simt/", "engine/kernels/cuda/prim/", "engine/kernels/cuda/sm90/",

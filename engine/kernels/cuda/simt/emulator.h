@@ -6,6 +6,9 @@
 // installs a throwing handler can catch it, and the Emulator is usable afterwards.
 //
 // A test instrument, not a backend: memory order is too strong, time means nothing.
+//
+// tests/engine/kernels/cuda/card implements this header a second time, with a stream of a card, so
+// that kernel tests run on hardware as they are.
 #pragma once
 
 #include <cstddef>
@@ -45,7 +48,7 @@ class Emulator {
   Emulator(const Emulator&) = delete;
   Emulator& operator=(const Emulator&) = delete;
 
-  Stream stream() { return stream_.handle(); }
+  Stream stream();
   const EmulatorOptions& options() const { return options_; }
   uint64_t switches() const;           // fibers resumed since construction
 

@@ -2,7 +2,6 @@
 
 #include <atomic>
 #include <condition_variable>
-#include <cstring>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -132,14 +131,8 @@ Emulator::Emulator(const EmulatorOptions& options)
     : options_(options), pool_(std::make_unique<Pool>(thread_count(options.threads))) {}
 Emulator::~Emulator() = default;
 
+Stream Emulator::stream() { return stream_.handle(); }
 uint64_t Emulator::switches() const { return pool_->switches(); }
-
-void poison(void* memory, size_t bytes, int variant) {
-  std::memset(memory, kPoison, bytes);
-  // 0x7fff: NaN as f16 and bf16; its pairs are NaN as f32, its bytes as fp8.
-  if (variant == 0) return;
-  for (size_t i = 1; i < bytes; i += 2) static_cast<uint8_t*>(memory)[i] = 0x7f;
-}
 
 inline namespace emulated {
 
