@@ -98,7 +98,7 @@ struct PassInput {
   Deadline deadline;
   uint64_t seed = 0;
   ContextHints hints;
-  std::function<void(std::string_view)> on_text;  // text of every turn as it arrives; may be empty
+  ProgressObserver on_progress;        // of every turn; may be empty
 };
 
 struct PassResult {

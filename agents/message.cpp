@@ -1,5 +1,6 @@
 // Schemas of what workers and managers say, and the tolerant reader for text that a limit cut off
 // or that a model without a grammar wrote.
+#include <algorithm>
 #include <map>
 
 #include "agents/agent.h"
@@ -7,6 +8,9 @@
 
 namespace swarm::agents {
 namespace {
+
+// A sentence or two (reference/dytopo.md section 4.5).
+constexpr size_t kDescriptorCharsMax = 280;
 
 Json text_schema(const std::vector<std::string>& options, bool allow_empty) {
   if (options.empty()) return Json{{"type", "string"}};
@@ -18,6 +22,25 @@ Json text_schema(const std::vector<std::string>& options, bool allow_empty) {
   }
   if (allow_empty && !has_empty) values.push_back("");
   return Json{{"type", "string"}, {"enum", values}};
+}
+
+Json descriptor_schema(const std::vector<std::string>& options) {
+  if (!options.empty()) return text_schema(options, true);
+  return Json{{"type", "string"}, {"maxLength", kDescriptorCharsMax}};
+}
+
+// Without blanks around it, and no longer than the schema allows: not every model has a grammar.
+std::string descriptor(const std::string& text) {
+  const size_t begin = text.find_first_not_of(" \t\r\n");
+  if (begin == std::string::npos) return "";
+  std::string out = text.substr(begin, text.find_last_not_of(" \t\r\n") + 1 - begin);
+  size_t chars = 0, end = 0;
+  while (end < out.size() && chars < kDescriptorCharsMax) {
+    end += std::max<size_t>(utf8_sequence_length(std::string_view(out).substr(end)), 1);
+    ++chars;
+  }
+  out.resize(end);
+  return out;
 }
 
 Json object_schema(const std::vector<std::pair<std::string, Json>>& fields) {
@@ -183,8 +206,8 @@ Json worker_schema(const WorkerSchemaOptions& options) {
   const Json text{{"type", "string"}};
   std::vector<std::pair<std::string, Json>> fields{{"public", text}, {"private", text}};
   if (options.with_answer) fields.emplace_back("answer", text);
-  fields.emplace_back("query", text_schema(options.query_options, true));
-  fields.emplace_back("key", text_schema(options.key_options, true));
+  fields.emplace_back("query", descriptor_schema(options.query_options));
+  fields.emplace_back("key", descriptor_schema(options.key_options));
   return object_schema(fields);
 }
 
@@ -201,8 +224,8 @@ WorkerMessage parse_worker(const PassResult& result) {
   out.public_text = fields.text("public");
   out.private_text = fields.text("private");
   out.answer = fields.text("answer");
-  out.query = fields.text("query");
-  out.key = fields.text("key");
+  out.query = descriptor(fields.text("query"));
+  out.key = descriptor(fields.text("key"));
   return out;
 }
 

@@ -38,4 +38,28 @@ Usage& Usage::operator+=(const Usage& other) {
   return *this;
 }
 
+Json to_json(const Usage& usage) {
+  const auto ms = [](std::chrono::nanoseconds duration) {
+    return std::chrono::duration<double, std::milli>(duration).count();
+  };
+  return {{"prompt_tokens", usage.prompt_tokens},
+          {"cached_tokens", usage.cached_tokens},
+          {"computed_tokens", usage.computed_tokens},
+          {"output_tokens", usage.output_tokens},
+          {"forced_tokens", usage.forced_tokens},
+          {"queue_ms", ms(usage.queue)},
+          {"prefill_ms", ms(usage.prefill)},
+          {"decode_ms", ms(usage.decode)},
+          {"batch_mean", usage.batch_mean}};
+}
+
+std::string_view to_string(Phase phase) {
+  switch (phase) {
+    case Phase::queue: return "queue";
+    case Phase::prefill: return "prefill";
+    case Phase::decode: return "decode";
+  }
+  return "unknown";
+}
+
 }  // namespace swarm::agents

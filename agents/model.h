@@ -54,6 +54,20 @@ struct ContextHints {
   bool drop = false;
 };
 
+// Where a call is: waiting for a place in the batch, reading its prompt, writing.
+enum class Phase : uint8_t { queue, prefill, decode };
+std::string_view to_string(Phase phase);
+
+// What happened since the last report of the same call.
+struct Progress {
+  Phase phase = Phase::queue;
+  int32_t prompt_tokens = 0;         // of the whole prompt; in the first report only
+  int32_t output_tokens = 0;
+  std::string_view text = {};        // of the answer; reasoning and tool calls are not shown
+};
+// Called on the run's strand. What it throws ends the call.
+using ProgressObserver = std::function<void(const Progress&)>;
+
 struct ModelRequest {
   std::string label;               // who asks, for the journal and for scripts: "Solver"
   std::vector<Message> messages;
@@ -65,8 +79,7 @@ struct ModelRequest {
   std::optional<bool> thinking;
   Deadline deadline;
   ContextHints hints;
-  // Called with text as it arrives, on the run's strand; may be empty.
-  std::function<void(std::string_view)> on_text;
+  ProgressObserver on_progress;      // may be empty
 };
 
 enum class FinishReason : uint8_t { stop, tool_calls, length, deadline };
@@ -82,6 +95,8 @@ struct Usage {
   double batch_mean = 0;
   Usage& operator+=(const Usage& other);
 };
+// {"prompt_tokens":..,"queue_ms":..}: the form of journals.
+Json to_json(const Usage& usage);
 
 struct ModelReply {
   std::string content;

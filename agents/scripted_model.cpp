@@ -91,8 +91,9 @@ Async<ModelReply> ScriptedModel::generate(ModelRequest request) {
   if (content.empty())
     for (const std::string& chunk : step->chunks) content += chunk;
   if (step->chunks.empty() && !content.empty()) step->chunks.push_back(content);
-  if (request.on_text)
-    for (const std::string& chunk : step->chunks) request.on_text(chunk);
+  if (request.on_progress)
+    for (const std::string& chunk : step->chunks)
+      request.on_progress({.phase = Phase::decode, .text = chunk});
   co_return std::move(step->reply);
 }
 

@@ -15,18 +15,6 @@ constexpr size_t kConcurrentCallsMax = 8;
 // After so many failures with the same arguments a call is not run again.
 constexpr int kSameFailuresMax = 3;
 
-Json usage_json(const Usage& usage) {
-  return Json{{"prompt_tokens", usage.prompt_tokens},
-              {"cached_tokens", usage.cached_tokens},
-              {"computed_tokens", usage.computed_tokens},
-              {"output_tokens", usage.output_tokens},
-              {"forced_tokens", usage.forced_tokens},
-              {"queue_ns", usage.queue.count()},
-              {"prefill_ns", usage.prefill.count()},
-              {"decode_ns", usage.decode.count()},
-              {"batch_mean", usage.batch_mean}};
-}
-
 Json reply_json(const ModelReply& reply) {
   Json calls = Json::array();
   for (const ToolCall& call : reply.tool_calls)
@@ -37,7 +25,7 @@ Json reply_json(const ModelReply& reply) {
   out["tool_calls"] = std::move(calls);
   if (!reply.malformed_calls.empty()) out["malformed_calls"] = reply.malformed_calls;
   out["finish"] = to_string(reply.finish);
-  out["usage"] = usage_json(reply.usage);
+  out["usage"] = to_json(reply.usage);
   return out;
 }
 
@@ -99,7 +87,7 @@ class Pass {
     request.thinking = config_.thinking;
     request.deadline = input_.deadline;
     request.hints = input_.hints;
-    request.on_text = input_.on_text;
+    request.on_progress = input_.on_progress;
     Json data{{"messages", request.messages.size()},
               {"tools", request.tools.size()},
               {"tool_choice", may_call ? "auto" : "none"},

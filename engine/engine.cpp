@@ -82,11 +82,12 @@ struct Engine::Impl {
 Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Engine::~Engine() = default;
 
-Result<std::unique_ptr<Engine>> Engine::open(const EngineConfig& config, const Clock& clock) try {
+Result<std::unique_ptr<Engine>> Engine::open(const EngineConfig& config, const Clock& clock,
+                                             std::stop_token stop) try {
   SWARM_TRY_VOID(config.validate());
   if (config.device.starts_with("cuda"))
     return unsupported("engine.device: this build has no CUDA backend; use auto or cpu");
-  SWARM_TRY(auto file, model::open_model(config.model));
+  SWARM_TRY(auto file, model::open_model(config.model, stop));
   SWARM_TRY(const model::ModelConfig shape, model::read_model_config(*file));
   const int32_t context =
       config.context_max == 0 ? shape.context : std::min(shape.context, config.context_max);
@@ -112,6 +113,7 @@ Result<std::unique_ptr<Engine>> Engine::open(const EngineConfig& config, const C
                                             .context = context,
                                             .threads = config.threads,
                                             .isa = config.isa}));
+  if (stop.stop_requested()) return Error{ErrorKind::cancelled, "loading the model was stopped"};
   TextSide text = open_text_side(*file, shape.vocab);
   if (text.vocab > 0) options.vocab = text.vocab;
   options.think = std::move(text.think);
@@ -138,7 +140,7 @@ Result<RequestId> Engine::fork(RequestId parent, Request request) {
   return impl_->loop->fork(parent, std::move(request));
 }
 
-std::span<const Output> Engine::step() { return impl_->loop->step(); }
+std::span<const Output> Engine::step(const Began& began) { return impl_->loop->step(began); }
 bool Engine::idle() const { return impl_->loop->idle(); }
 EngineStats Engine::stats() const { return impl_->loop->stats(); }
 const ModelInfo& Engine::info() const { return impl_->info; }

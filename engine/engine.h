@@ -9,9 +9,11 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -113,8 +115,10 @@ class Engine {
 
  public:
   explicit Engine(std::unique_ptr<Impl> impl);   // what open() calls
-  // clock outlives the engine.
-  static Result<std::unique_ptr<Engine>> open(const EngineConfig& config, const Clock& clock);
+  // clock outlives the engine. Loading takes a while; a requested stop ends it with
+  // ErrorKind::cancelled.
+  static Result<std::unique_ptr<Engine>> open(const EngineConfig& config, const Clock& clock,
+                                              std::stop_token stop = {});
   ~Engine();
 
   // Refused with a reason: empty or too long prompt, bad parameter, full queue, cannot ever fit.
@@ -123,8 +127,11 @@ class Engine {
   // A new request that continues a live one from its current tokens, sharing its pages
   // copy-on-write. prompt and grammar of `request` are ignored: they are the parent's.
   Result<RequestId> fork(RequestId parent, Request request);
-  // One batch: schedules, runs the model, samples. Same history -> same outputs.
-  std::span<const Output> step();
+  // One batch: schedules, runs the model, samples. Same history -> same outputs. began is told,
+  // before the model runs, of each request whose first tokens are computed in this step; it must
+  // not call the engine.
+  using Began = std::function<void(RequestId)>;
+  std::span<const Output> step(const Began& began = {});
   bool idle() const;                      // nothing waiting or running
   EngineStats stats() const;
   const ModelInfo& info() const;

@@ -94,14 +94,14 @@ void StepLoop::cancel(RequestId id) {
   if (const auto found = live_.find(id); found != live_.end()) found->second.cancelled = true;
 }
 
-std::span<const Output> StepLoop::step() {
+std::span<const Output> StepLoop::step(const Engine::Began& began) {
   outputs_.clear();
   const TimePoint now = clock_.now();
   end_early(now);
   start_new();
   if (live_.empty()) return outputs_;
   const sched::StepPlan plan = scheduler_.plan(now);
-  book_plan(plan, now);
+  book_plan(plan, now, began);
   if (!plan.chunks.empty()) {
     ++stats_.steps;
     if (run_model(plan)) {
@@ -132,13 +132,15 @@ void StepLoop::start_new() {
       emit(id, found->second.generation.start());
 }
 
-void StepLoop::book_plan(const sched::StepPlan& plan, TimePoint now) {
+void StepLoop::book_plan(const sched::StepPlan& plan, TimePoint now,
+                         const Engine::Began& began) {
   for (const sched::SequenceId id : plan.preempted) {
     ++live_.at(RequestId{id}).report.preemptions;
     ++stats_.preemptions;
   }
   for (const sched::Chunk& chunk : plan.chunks) {
     Live& live = live_.at(RequestId{chunk.id});
+    if (!live.computed_first && began) began(RequestId{chunk.id});
     if (!live.computed_first) live.computed_first = now;
     const int32_t end = std::min(chunk.first + chunk.count, live.report.prompt_tokens);
     const int32_t of_prompt = std::max(0, end - chunk.first);

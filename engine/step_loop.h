@@ -33,7 +33,7 @@ class StepLoop {
   Result<RequestId> submit(Request request, std::unique_ptr<Constraint> constraint);
   Result<RequestId> fork(RequestId parent, Request request);
   void cancel(RequestId id);
-  std::span<const Output> step();
+  std::span<const Output> step(const Engine::Began& began = {});
 
   bool idle() const { return live_.empty(); }
   EngineStats stats() const;
@@ -58,7 +58,7 @@ class StepLoop {
   Result<RequestId> enter(Request request, Generation generation);
   void end_early(TimePoint now);
   void start_new();
-  void book_plan(const sched::StepPlan& plan, TimePoint now);
+  void book_plan(const sched::StepPlan& plan, TimePoint now, const Engine::Began& began);
   bool run_model(const sched::StepPlan& plan);
   void forward(const sched::StepPlan& plan);
   void advance(const sched::StepPlan& plan);

@@ -43,9 +43,10 @@ Result<ModelSource> parse_model_source(std::string_view source) {
   return ModelSource(std::move(spec));
 }
 
-Result<std::shared_ptr<const formats::GgufFile>> open_model(std::string_view source) {
+Result<std::shared_ptr<const formats::GgufFile>> open_model(std::string_view source,
+                                                            const std::stop_token& stop) {
   SWARM_TRY(const ModelSource parsed, parse_model_source(source));
-  if (const auto* spec = std::get_if<SynthSpec>(&parsed)) return make_synthetic(*spec);
+  if (const auto* spec = std::get_if<SynthSpec>(&parsed)) return make_synthetic(*spec, stop);
   return formats::GgufFile::open(std::get<std::filesystem::path>(parsed));
 }
 

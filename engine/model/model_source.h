@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <stop_token>
 #include <string_view>
 #include <variant>
 
@@ -18,6 +19,8 @@ using ModelSource = std::variant<std::filesystem::path, SynthSpec>;
 Result<ModelSource> parse_model_source(std::string_view source);
 
 // Opens the file or makes the weights. An absent file is an environment error that names it.
-Result<std::shared_ptr<const formats::GgufFile>> open_model(std::string_view source);
+// A requested stop ends the making of weights with ErrorKind::cancelled.
+Result<std::shared_ptr<const formats::GgufFile>> open_model(std::string_view source,
+                                                            const std::stop_token& stop = {});
 
 }  // namespace swarm::engine::model

@@ -80,10 +80,13 @@ std::string upper_case(std::string_view text) {
   return out;
 }
 
+struct Stopped : std::exception {};  // a stop was requested while the weights were made
+
 class Maker {
  public:
-  Maker(const Preset& preset, uint32_t layers, std::string type, uint64_t seed)
-      : p_(preset), layers_(layers), type_(std::move(type)), seed_(seed) {}
+  Maker(const Preset& preset, uint32_t layers, std::string type, uint64_t seed,
+        std::stop_token stop)
+      : p_(preset), layers_(layers), type_(std::move(type)), seed_(seed), stop_(std::move(stop)) {}
 
   Result<GgufBuilder> make(std::string name) {
     set_keys(std::move(name));
@@ -166,7 +169,8 @@ class Maker {
     const uint64_t seed = mix_seed(seed_, hash_text(name));
     uint64_t elements = 1;
     for (const uint64_t dim : dims) elements *= dim;
-    const auto make = [type, elements, bell, blocks = p_.blocks, seed] {
+    const auto make = [type, elements, bell, blocks = p_.blocks, seed, stop = stop_] {
+      if (stop.stop_requested()) throw Stopped();
       Rng rng(seed);
       return random_tensor(type, elements, bell, blocks, rng);
     };
@@ -177,6 +181,7 @@ class Maker {
   uint32_t layers_;
   std::string type_;
   uint64_t seed_;
+  std::stop_token stop_;
   GgufBuilder builder_;
 };
 
@@ -216,21 +221,32 @@ std::string synth_source(const SynthSpec& spec) {
   return source;
 }
 
-Result<GgufBuilder> build_synthetic(const SynthSpec& spec) {
+namespace {
+
+Result<GgufBuilder> build(const SynthSpec& spec, std::stop_token stop) {
   SWARM_TRY(const Preset* preset, find_preset(spec.preset));
   if (spec.layers < 0 || spec.layers > 1024)
     return invalid_input("expected 1 to 1024 layers, found " + std::to_string(spec.layers));
   const uint32_t layers =
       spec.layers == 0 ? preset->layers : static_cast<uint32_t>(spec.layers);
   const std::string type = spec.type.empty() ? std::string(preset->type) : upper_case(spec.type);
-  Maker maker(*preset, layers, type, spec.seed);
+  Maker maker(*preset, layers, type, spec.seed, std::move(stop));
   return maker.make(std::string(preset->name) + " " + type + ", random weights, seed " +
                     std::to_string(spec.seed));
 }
 
-Result<std::shared_ptr<const formats::GgufFile>> make_synthetic(const SynthSpec& spec) {
-  SWARM_TRY(GgufBuilder builder, build_synthetic(spec));
-  return builder.finish(synth_source(spec));
+}  // namespace
+
+Result<GgufBuilder> build_synthetic(const SynthSpec& spec) { return build(spec, {}); }
+
+Result<std::shared_ptr<const formats::GgufFile>> make_synthetic(const SynthSpec& spec,
+                                                                const std::stop_token& stop) {
+  SWARM_TRY(GgufBuilder builder, build(spec, stop));
+  try {
+    return builder.finish(synth_source(spec));
+  } catch (const Stopped&) {
+    return Error{ErrorKind::cancelled, synth_source(spec) + ": making the weights was stopped"};
+  }
 }
 
 }  // namespace swarm::engine::model

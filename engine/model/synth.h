@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,7 +27,9 @@ std::vector<std::string> synth_presets();
 
 // The file before it is written; the weights are made tensor by tensor when they are needed.
 Result<formats::GgufBuilder> build_synthetic(const SynthSpec& spec);
-Result<std::shared_ptr<const formats::GgufFile>> make_synthetic(const SynthSpec& spec);
+// A requested stop ends it after the tensor at hand, with ErrorKind::cancelled.
+Result<std::shared_ptr<const formats::GgufFile>> make_synthetic(const SynthSpec& spec,
+                                                                const std::stop_token& stop = {});
 
 // "synth:qwen3moe-tiny:F32:2": the source that names this model.
 std::string synth_source(const SynthSpec& spec);

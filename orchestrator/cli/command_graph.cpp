@@ -54,14 +54,14 @@ std::vector<Picture> pictures_of(const run::StoredRun& stored) {
   for (const run::Event& event : stored.journal.events) {
     if (event.type != "topology") continue;
     Picture picture{.title = event.data.value("task", "") + " round " +
-                             dump_json(event.data["round"]),
+                             dump_json(event.data.at("round")),
                     .nodes = {},
                     .arrows = {}};
-    for (const Json& agent : event.data["agents"])
+    for (const Json& agent : event.data.at("agents"))
       picture.nodes.push_back(agent.get<std::string>());
-    for (const Json& edge : event.data["edges"])
-      picture.arrows.push_back({edge["from"].get<std::string>(), edge["to"].get<std::string>(),
-                                dump_json(edge["score"])});
+    for (const Json& edge : event.data.at("edges"))
+      picture.arrows.push_back({edge.at("from").get<std::string>(),
+                                edge.at("to").get<std::string>(), dump_json(edge.at("score"))});
     out.push_back(std::move(picture));
   }
   return out;

@@ -17,10 +17,8 @@
 #include "orchestrator/cli/commands.h"
 #include "orchestrator/cli/files.h"
 #include "orchestrator/cli/live_view.h"
-#include "orchestrator/cli/sessions.h"
 #include "orchestrator/cli/text.h"
-#include "orchestrator/models/models.h"
-#include "orchestrator/run/swarm.h"
+#include "orchestrator/orchestrator.h"
 
 namespace swarm::cli {
 namespace {
@@ -36,33 +34,16 @@ struct Options {
   bool quiet = false;
 };
 
-// What would run; starts nothing.
-void print_plan(const config::Config& config, bool json, std::ostream& out) {
-  Json tasks = Json::array(), agents = Json::array(), servers = Json::array();
-  for (const config::TaskEntry& task : config.tasks)
-    tasks.push_back({{"task", task.name}, {"target", task.target}, {"after", task.after}});
-  for (const config::AgentEntry& agent : config.agents)
-    agents.push_back({{"agent", agent.config.name},
-                      {"model", agent.model},
-                      {"tools", agent.config.tools}});
-  for (const mcp::ServerConfig& server : config.servers)
-    servers.push_back({{"server", server.name}, {"command", server.command}});
-  if (json) {
-    out << dump_json({{"name", config.name}, {"inputs", config.inputs}, {"tasks", tasks},
-                      {"agents", agents}, {"mcp", servers}})
-        << "\n";
-    return;
-  }
-  out << "swarm " << config.name << "\n";
-  for (const Json& task : tasks)
-    out << "  task " << task["task"].get<std::string>() << " -> "
-        << task["target"].get<std::string>() << "  after " << dump_json(task["after"]) << "\n";
-  for (const Json& agent : agents)
-    out << "  agent " << agent["agent"].get<std::string>() << "  model "
-        << agent["model"].get<std::string>() << "  tools " << dump_json(agent["tools"]) << "\n";
-  for (const Json& server : servers)
-    out << "  server " << server["server"].get<std::string>() << "  "
-        << dump_json(server["command"]) << "\n";
+void print_plan(const run::Plan& plan, std::ostream& out) {
+  out << "swarm " << plan.name << "\n";
+  for (const run::Plan::Task& task : plan.tasks)
+    out << "  task " << task.name << " -> " << task.target << "  after "
+        << dump_json(Json(task.after)) << "\n";
+  for (const run::Plan::Agent& agent : plan.agents)
+    out << "  agent " << agent.name << "  model " << agent.model << "  tools "
+        << dump_json(Json(agent.tools)) << "\n";
+  for (const run::Plan::Server& server : plan.servers)
+    out << "  server " << server.name << "  " << dump_json(Json(server.command)) << "\n";
 }
 
 // "complete", "run cancelled", "run failed: server \"shop\": ...", "run failed: timeout: ...".
@@ -93,9 +74,10 @@ void print_summary(const run::RunResult& result, std::ostream& out, std::ostream
   }
 }
 
-int terminal_columns() {
+ScreenSize screen_size() {
   winsize size{};
-  return ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 100;
+  if (::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return {};
+  return {.columns = size.ws_col, .rows = size.ws_row};
 }
 
 // Where the events of the run go.
@@ -110,9 +92,9 @@ run::Listener make_listener(const Options& options, CommandContext& context, Liv
   };
 }
 
-// Runs on the calling thread until the run has ended.
+// Runs on the calling thread until the run has ended. leave: before the process ends at once.
 run::RunResult drive(const config::Config& config, run::RunSettings settings,
-                     CommandContext& context) {
+                     CommandContext& context, const std::function<void()>& leave) {
   net::io_context io(1);
   net::cancellation_signal cancel;
   net::signal_set signals(io, SIGINT, SIGTERM);
@@ -121,7 +103,10 @@ run::RunResult drive(const config::Config& config, run::RunSettings settings,
     signals.async_wait([&](const boost::system::error_code& error, int) {
       if (error) return;
       // The journal is on the page cache line by line: nothing is lost by leaving now.
-      if (asked) std::_Exit(kExitInterrupted);
+      if (asked) {
+        leave();
+        std::_Exit(kExitInterrupted);
+      }
       asked = true;
       context.err << "\ncancelling; again to leave at once\n" << std::flush;
       cancel.emit(net::cancellation_type::all);
@@ -148,23 +133,29 @@ Result<int> run_run(const Options& options, CommandContext& context) {
   if (!loaded.config) return loaded.code;
   const config::Config& config = *loaded.config;
   if (options.dry_run) {
-    print_plan(config, options.json, context.out);
+    const run::Plan plan = run::plan_of(config);
+    if (options.json)
+      context.out << dump_json(to_json(plan)) << "\n";
+    else
+      print_plan(plan, context.out);
     return kExitOk;
   }
   std::optional<LiveView> view;
-  const bool terminal = ::isatty(STDERR_FILENO) == 1;
   if (!options.json && !options.quiet)
-    view.emplace(context.err, context.clock, terminal, terminal_columns());
-  run::RunSettings settings{.id = options.id, .seed = options.seed};
+    view.emplace(context.err, context.clock,
+                 ::isatty(STDERR_FILENO) == 1 ? screen_size : std::function<ScreenSize()>());
+  run::RunSettings settings = run::real_settings();
+  settings.id = options.id;
+  settings.seed = options.seed;
   settings.version = SWARM_VERSION;
   settings.listener = make_listener(options, context, view ? &*view : nullptr);
-  settings.make_session = session_factory();
-  settings.open_models = models::open_models;
-  if (view && terminal)
-    settings.on_text = [&view](std::string_view agent, std::string_view text) {
-      view->text(agent, text);
+  if (view)
+    settings.on_progress = [&view](std::string_view agent, const agents::Progress& progress) {
+      view->progress(agent, progress);
     };
-  const run::RunResult result = drive(config, std::move(settings), context);
+  const run::RunResult result = drive(config, std::move(settings), context, [&view] {
+    if (view) view->finish();
+  });
   view.reset();
   if (options.json) {
     context.out << dump_json(to_json(result)) << "\n";

@@ -34,15 +34,15 @@ Result<int> run_list(const Options& options, CommandContext& context) {
 
 // One line per event for people.
 std::string line_of(const run::Event& event) {
-  std::string out = event.ts.substr(11, 12) + "  " + event.type;
+  std::string out = (event.ts.size() > 11 ? event.ts.substr(11, 12) : event.ts) + "  " + event.type;
   out.resize(std::max(out.size(), size_t{32}), ' ');
   for (const char* key : {"round", "agent", "turn", "tool", "from", "to", "goal", "status",
                           "public", "private", "query", "key", "text", "outcome", "error"})
     if (event.data.contains(key) && event.data[key] != "")
       out += " " + std::string(key) + "=" + dump_json(event.data[key]);
   if (event.type == "topology")
-    for (const Json& edge : event.data["edges"])
-      out += " " + as_text(edge["from"]) + "->" + as_text(edge["to"]);
+    for (const Json& edge : event.data.at("edges"))
+      out += " " + as_text(edge.at("from")) + "->" + as_text(edge.at("to"));
   return out;
 }
 

@@ -65,6 +65,8 @@ int run_action(CommandContext& context) {
     return report(e.error(), context);
   } catch (const std::bad_alloc&) {
     return report(environment_error("out of memory"), context);
+  } catch (const std::exception& e) {
+    return report(failed(e.what()), context);
   }
 }
 

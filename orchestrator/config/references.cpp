@@ -88,6 +88,9 @@ class Checker {
     };
     belongs("weights", "engine");
     belongs("script", "scripted");
+    const Node& context = child(model.value, "context");
+    if (provider.text() != "engine" && !context.is_null())
+      problem(path + ".context", "belongs to provider engine", context.place);
   }
 
   void check_tool(const Node::Field& tool) {
@@ -163,6 +166,13 @@ class Checker {
     const std::string path = "topologies." + topology.key;
     const Node& node = topology.value;
     check_names(child(node, "members"), path + ".members", "agent", agents_);
+    for (const Node& item : child(node, "members").items) {
+      if (!item.is_text()) continue;
+      const Node& output = child(child(child(doc_, "agents"), item.text()), "output");
+      if (!output.is_null())
+        problem("agents." + item.text() + ".output",
+                "a member of a topology answers in the form of the rounds", output.place);
+    }
     std::vector<std::string> members;
     for (const Node& item : child(node, "members").items)
       if (item.is_text()) members.push_back(item.text());

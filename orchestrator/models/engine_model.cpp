@@ -164,10 +164,14 @@ Async<agents::ModelReply> EngineModel::generate(agents::ModelRequest request) {
   Result<engine::Request> prepared = to_engine(request);
   if (!prepared) throw ErrorException(prepared.error());
   const uint64_t ticket = thread_.next_ticket();
-  // One progress per step and at most one step per token, plus the end.
+  // One progress per step and at most one step per token, plus the end and the begin.
   const auto channel = std::make_shared<ProgressChannel>(
-      static_cast<size_t>(request.max_tokens) + 2);
+      static_cast<size_t>(request.max_tokens) + 3);
   Pending pending(thread_, ticket, channel);
+  const auto report = [&request](const agents::Progress& progress) {
+    if (request.on_progress) request.on_progress(progress);
+  };
+  report({.prompt_tokens = static_cast<int32_t>(prepared->prompt.size())});
   enqueue({ticket, std::move(*prepared), channel});
   const std::unique_ptr<engine::ChatReader> reader =
       thread_.codec().reader(to_chat(request).tools, request.thinking);
@@ -178,10 +182,13 @@ Async<agents::ModelReply> EngineModel::generate(agents::ModelRequest request) {
       pending.end();
       throw ErrorException(*progress->refused);
     }
-    for (engine::TokenId token : progress->tokens) {
-      const engine::ChatDelta delta = reader->feed(token);
-      if (request.on_text && !delta.content.empty()) request.on_text(delta.content);
-    }
+    if (progress->prefill) report({.phase = agents::Phase::prefill});
+    std::string text;
+    for (engine::TokenId token : progress->tokens) text += reader->feed(token).content;
+    if (!progress->tokens.empty())
+      report({.phase = agents::Phase::decode,
+              .output_tokens = static_cast<int32_t>(progress->tokens.size()),
+              .text = text});
     if (progress->finish == engine::Finish::none) continue;
     pending.end();
     if (progress->finish == engine::Finish::failed)

@@ -5,18 +5,29 @@
 #include "engine/base/check.h"
 
 namespace swarm::models {
+namespace {
+
+Error queue_full(size_t jobs_max) {
+  return Error{ErrorKind::overloaded, "the engine's queue is full: " + std::to_string(jobs_max) +
+                                          " requests wait (engine.queue_depth_max)"};
+}
+
+}  // namespace
 
 Result<std::unique_ptr<EngineThread>> EngineThread::start(const engine::EngineConfig& config,
-                                                          const Clock& clock) {
-  SWARM_TRY(std::unique_ptr<engine::Engine> engine, engine::Engine::open(config, clock));
+                                                          const Clock& clock,
+                                                          std::stop_token stop) {
+  SWARM_TRY(std::unique_ptr<engine::Engine> engine,
+            engine::Engine::open(config, clock, std::move(stop)));
   SWARM_TRY(std::shared_ptr<const engine::ChatCodec> codec, engine->chat());
-  return std::make_unique<EngineThread>(Token{}, std::move(engine), std::move(codec));
+  return std::make_unique<EngineThread>(Token{}, std::move(engine), std::move(codec),
+                                        static_cast<size_t>(config.queue_depth_max));
 }
 
 EngineThread::EngineThread(Token, std::unique_ptr<engine::Engine> engine,
-                           std::shared_ptr<const engine::ChatCodec> codec)
+                           std::shared_ptr<const engine::ChatCodec> codec, size_t jobs_max)
     : engine_(std::move(engine)), codec_(std::move(codec)), info_(engine_->info()),
-      stats_(engine_->stats()), thread_([this] { run(); }) {}
+      jobs_max_(jobs_max), stats_(engine_->stats()), thread_([this] { run(); }) {}
 
 EngineThread::~EngineThread() {
   {
@@ -30,7 +41,12 @@ EngineThread::~EngineThread() {
 void EngineThread::submit(std::vector<Job> jobs) {
   {
     const std::lock_guard lock(mutex_);
-    for (Job& job : jobs) jobs_.push_back(std::move(job));
+    for (Job& job : jobs) {
+      if (jobs_.size() < jobs_max_)
+        jobs_.push_back(std::move(job));
+      else
+        deliver(*job.channel, Progress{.tokens = {}, .refused = queue_full(jobs_max_)});
+    }
   }
   wake_.notify_one();
 }
@@ -97,7 +113,10 @@ void EngineThread::cancel_now(uint64_t ticket) {
 
 void EngineThread::step() {
   std::map<uint64_t, Progress> progress;
-  for (const engine::Output& output : engine_->step()) {
+  const engine::Engine::Began began = [this](engine::RequestId id) {
+    deliver(*live_.at(id.value).channel, Progress{.tokens = {}, .prefill = true});
+  };
+  for (const engine::Output& output : engine_->step(began)) {
     Progress& mine = progress[output.id.value];
     if (output.token >= 0) mine.tokens.push_back(output.token);
     if (output.finish == engine::Finish::none) continue;

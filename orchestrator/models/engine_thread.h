@@ -10,6 +10,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <thread>
 #include <vector>
@@ -22,13 +23,14 @@
 
 namespace swarm::models {
 
-// What one step brought for one request.
+// What one step brought for one request, or that its prompt is being read now.
 struct Progress {
   std::vector<engine::TokenId> tokens;
   engine::Finish finish = engine::Finish::none;  // != none in the last one
   engine::Report report = {};
   std::string error = {};
   std::optional<Error> refused = std::nullopt;   // submit() said no; the last one
+  bool prefill = false;                          // it has left the queue
 };
 
 using ProgressChannel = Channel<Progress>;
@@ -38,11 +40,12 @@ class EngineThread {
 
  public:
   EngineThread(Token, std::unique_ptr<engine::Engine> engine,
-               std::shared_ptr<const engine::ChatCodec> codec);
+               std::shared_ptr<const engine::ChatCodec> codec, size_t jobs_max);
   // Opens the engine (on the calling thread: errors come back here) and starts the thread.
   // clock outlives it.
   static Result<std::unique_ptr<EngineThread>> start(const engine::EngineConfig& config,
-                                                     const Clock& clock);
+                                                     const Clock& clock,
+                                                     std::stop_token stop = {});
   ~EngineThread();
   EngineThread(const EngineThread&) = delete;
   EngineThread& operator=(const EngineThread&) = delete;
@@ -55,7 +58,8 @@ class EngineThread {
   };
 
   uint64_t next_ticket() { return ++ticket_; }
-  // All jobs reach the engine between the same two steps.
+  // All jobs reach the engine between the same two steps. Jobs that the queue (as long as the
+  // engine's own, queue_depth_max) has no room for are refused as overloaded.
   void submit(std::vector<Job> jobs);
   void cancel(uint64_t ticket);                  // idempotent, also for unknown tickets
 
@@ -84,6 +88,7 @@ class EngineThread {
 
   mutable std::mutex mutex_;                     // guards the members below
   std::condition_variable wake_;
+  const size_t jobs_max_;
   std::vector<Job> jobs_;
   std::vector<uint64_t> cancels_;
   bool stopping_ = false;

@@ -79,19 +79,25 @@ Result<std::vector<agents::ScriptedModel::Step>> parse_script(const std::string&
 }
 
 Result<std::unique_ptr<run::ModelSet>> open_models(const config::Config& config, Executor executor,
-                                                   const Clock& clock, Log& log) {
+                                                   const Clock& clock, Log& log,
+                                                   std::stop_token stop) {
+  std::set<std::string> used;
+  for (const config::AgentEntry& agent : config.agents) used.insert(agent.model);
+  for (const config::TopologyEntry& topology : config.topologies)
+    if (topology.manager) used.insert(topology.manager->model);
   auto models = std::make_unique<Models>(log);
   for (const config::ModelEntry& entry : config.models)
-    SWARM_TRY_VOID(models->add(entry, executor, clock));
+    if (used.contains(entry.name)) SWARM_TRY_VOID(models->add(entry, executor, clock, stop));
   return models;
 }
 
-Result<void> Models::add(const config::ModelEntry& entry, Executor executor, const Clock& clock) {
+Result<void> Models::add(const config::ModelEntry& entry, Executor executor, const Clock& clock,
+                         std::stop_token stop) {
   if (entry.provider == config::Provider::scripted) {
     SWARM_TRY(scripts_[entry.name], open_script(entry.script, clock));
     return {};
   }
-  auto thread = EngineThread::start(entry.engine, clock);
+  auto thread = EngineThread::start(entry.engine, clock, std::move(stop));
   if (!thread) {
     Error error = thread.error();
     error.message = "models." + entry.name + ": " + error.message;

@@ -23,7 +23,8 @@ class Models final : public run::ModelSet {
   explicit Models(Log& log) : log_(log) {}
   ~Models() override;
 
-  Result<void> add(const config::ModelEntry& entry, Executor executor, const Clock& clock);
+  Result<void> add(const config::ModelEntry& entry, Executor executor, const Clock& clock,
+                   std::stop_token stop);
   std::map<std::string, agents::Model*> by_name() const override;
   void warn_unused() override;
 
@@ -34,9 +35,10 @@ class Models final : public run::ModelSet {
   std::map<std::string, std::unique_ptr<agents::ScriptedModel>> scripts_;
 };
 
-// A run::ModelFactory. Loads weights. clock and log outlive the models.
+// A run::ModelFactory: opens the models that an agent or a manager uses. clock, log outlive them.
 Result<std::unique_ptr<run::ModelSet>> open_models(const config::Config& config, Executor executor,
-                                                   const Clock& clock, Log& log);
+                                                   const Clock& clock, Log& log,
+                                                   std::stop_token stop);
 
 // {"replies": [{"label": "Clerk", "pattern": "..", "content": "..." or an object,
 //   "tool_calls": [{"name": "..", "arguments": {..}}], "delay": "10ms", "error": "..."}]}

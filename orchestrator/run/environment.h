@@ -24,8 +24,8 @@ struct Environment {
   Meter& meter;
   const Clock& clock;
   uint64_t seed = 0;
-  // Text of an agent as it is generated; may be empty.
-  std::function<void(std::string_view agent, std::string_view text)> on_text = {};
+  // Of the model calls of an agent; may be empty.
+  std::function<void(std::string_view agent, const agents::Progress& progress)> on_progress = {};
 };
 
 // What came of a task.

@@ -6,6 +6,7 @@
 
 #include "engine/base/async/deadline.h"
 #include "engine/base/async/nursery.h"
+#include "engine/base/check.h"
 #include "engine/base/rng.h"
 #include "orchestrator/config/expression.h"
 #include "orchestrator/graph/task_graph.h"
@@ -171,11 +172,9 @@ class GraphRun {
   }
 
   Async<TaskOutcome> call_tool(const TaskEntry& task, Deadline deadline) {
-    const std::vector<std::string> pattern{task.target};
-    const std::vector<tools::Tool*> found = env_.registry.select(pattern).value();
-    if (found.size() != 1)
-      co_return failure("failed", "\"" + task.target + "\" names " +
-                                      std::to_string(found.size()) + " tools, expected one");
+    const std::vector<tools::Tool*> found =
+        env_.registry.select(std::span(&task.target, 1)).value();
+    SWARM_CHECK(found.size() == 1, task.target);  // looked at before the first task began
     const std::string tool = found[0]->spec().name;
     const Json arguments = evaluated(task.args);
     env_.recorder.event("tool.call",

@@ -47,6 +47,9 @@ Result<Event> parse_line(std::string_view line, const std::string& path, size_t 
   const Json& object = *json;
   for (const char* key : {"v", "seq", "ts", "type", "data"})
     if (!object.contains(key)) return damaged(path, number, std::string("no \"") + key + "\"");
+  if (!object["seq"].is_number_unsigned() || !object["ts"].is_string() ||
+      !object["type"].is_string() || !object["data"].is_object())
+    return damaged(path, number, "a field of the wrong type");
   if (object["v"] != kJournalVersion)
     return Error{ErrorKind::unsupported,
                  "journal has version " + dump_json(object["v"]) + ", this program reads " +

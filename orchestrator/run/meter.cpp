@@ -18,26 +18,15 @@ Json to_json(const Totals& totals) {
           {"forced_tokens", totals.forced_tokens}};
 }
 
-Json to_json(const agents::Usage& usage) {
-  const auto ms = [](std::chrono::nanoseconds duration) {
-    return std::chrono::duration<double, std::milli>(duration).count();
-  };
-  return {{"prompt_tokens", usage.prompt_tokens},
-          {"cached_tokens", usage.cached_tokens},
-          {"computed_tokens", usage.computed_tokens},
-          {"output_tokens", usage.output_tokens},
-          {"forced_tokens", usage.forced_tokens},
-          {"queue_ms", ms(usage.queue)},
-          {"prefill_ms", ms(usage.prefill)},
-          {"decode_ms", ms(usage.decode)},
-          {"batch_mean", usage.batch_mean}};
+void Meter::check_tokens(int64_t allowed) const {
+  if (limits_.tokens && totals_.prompt_tokens + totals_.output_tokens + live_tokens_ > allowed)
+    throw ErrorException(over_budget("tokens", *limits_.tokens));
 }
 
 void Meter::begin_model_call() {
   if (limits_.model_calls && totals_.model_calls >= *limits_.model_calls)
     throw ErrorException(over_budget("model_calls", *limits_.model_calls));
-  if (limits_.tokens && totals_.prompt_tokens + totals_.output_tokens >= *limits_.tokens)
-    throw ErrorException(over_budget("tokens", *limits_.tokens));
+  if (limits_.tokens) check_tokens(*limits_.tokens - 1);  // nothing left: not even a prompt fits
   ++totals_.model_calls;
 }
 
@@ -49,10 +38,46 @@ void Meter::add(const agents::Usage& usage) {
   totals_.forced_tokens += usage.forced_tokens;
 }
 
+// What a call has used until its reply says so exactly. A call that never replies used it, too.
+class Meter::Live {
+ public:
+  explicit Live(Meter& meter) : meter_(meter) {}
+  ~Live() {
+    meter_.live_tokens_ -= prompt_ + output_;
+    meter_.totals_.prompt_tokens += prompt_;
+    meter_.totals_.output_tokens += output_;
+  }
+  Live(const Live&) = delete;
+  Live& operator=(const Live&) = delete;
+
+  void add(const agents::Progress& progress) {
+    prompt_ += progress.prompt_tokens;
+    output_ += progress.output_tokens;
+    meter_.live_tokens_ += progress.prompt_tokens + progress.output_tokens;
+    if (meter_.limits_.tokens) meter_.check_tokens(*meter_.limits_.tokens);
+  }
+  void replace_by(const agents::Usage& usage) {
+    meter_.live_tokens_ -= prompt_ + output_;
+    prompt_ = output_ = 0;
+    meter_.add(usage);
+  }
+
+ private:
+  Meter& meter_;
+  int64_t prompt_ = 0;
+  int64_t output_ = 0;
+};
+
 Async<agents::ModelReply> MeteredModel::generate(agents::ModelRequest request) {
   meter_.begin_model_call();
+  Meter::Live live(meter_);
+  request.on_progress = [&live, observe = std::move(request.on_progress)](
+                            const agents::Progress& progress) {
+    live.add(progress);
+    if (observe) observe(progress);
+  };
   agents::ModelReply reply = co_await model_.generate(std::move(request));
-  meter_.add(reply.usage);
+  live.replace_by(reply.usage);
   co_return reply;
 }
 

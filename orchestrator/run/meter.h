@@ -1,4 +1,5 @@
-// orchestrator/run/meter.h — Counts what a run uses and stops it at its budgets. One strand.
+// orchestrator/run/meter.h — Counts what a run uses and stops it at its budgets, also in the
+// middle of a decode. One strand.
 #pragma once
 
 #include <cstdint>
@@ -21,24 +22,29 @@ struct Totals {
 };
 
 Json to_json(const Totals& totals);
-Json to_json(const agents::Usage& usage);
 
 class Meter {
  public:
   explicit Meter(const config::Limits& limits) : limits_(limits) {}
 
-  // Before a model call. Throws ErrorException{budget} when a limit is used up.
-  void begin_model_call();
-  void add(const agents::Usage& usage);
   void count_tool_call() { ++totals_.tool_calls; }
   const Totals& totals() const { return totals_; }
 
  private:
+  class Live;
+  friend class MeteredModel;
+
+  // Before a model call. Throws ErrorException{budget} when a limit is used up.
+  void begin_model_call();
+  void check_tokens(int64_t allowed) const;
+  void add(const agents::Usage& usage);
+
   config::Limits limits_;
   Totals totals_;
+  int64_t live_tokens_ = 0;   // of calls without a reply yet
 };
 
-// Passes everything through, counting.
+// Passes everything through, counting. Throws ErrorException{budget} when a limit is reached.
 class MeteredModel final : public agents::Model {
  public:
   // Both outlive it.

@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <stop_token>
 #include <string>
 
 #include "agents/model.h"
@@ -23,8 +24,10 @@ class ModelSet {
   virtual void warn_unused() {}
 };
 
-// May load weights: takes a while and blocks.
+// Runs on a thread of its own: loading weights takes a while and blocks. The models are used on
+// `executor`. When a stop is requested it ends soon, with ErrorKind::cancelled.
 using ModelFactory = std::function<Result<std::unique_ptr<ModelSet>>(
-    const config::Config& config, Executor executor, const Clock& clock, Log& log)>;
+    const config::Config& config, Executor executor, const Clock& clock, Log& log,
+    std::stop_token stop)>;
 
 }  // namespace swarm::run

@@ -66,8 +66,10 @@ Async<PassOutcome> run_agent(Environment& environment, const agents::AgentConfig
   input.output_schema = std::move(spec.output_schema);
   input.deadline = deadline;
   input.seed = spec.seed;
-  if (environment.on_text)
-    input.on_text = [&](std::string_view text) { environment.on_text(config.name, text); };
+  if (environment.on_progress)
+    input.on_progress = [&](const agents::Progress& progress) {
+      environment.on_progress(config.name, progress);
+    };
   PassOutcome outcome;
   std::optional<Error> error;
   try {

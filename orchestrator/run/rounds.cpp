@@ -127,12 +127,22 @@ class Rounds {
     member.failure = outcome.failure;
     results_[i] = outcome.result;
     if (!outcome.failure.empty()) co_return;
-    // Cut off: what was said is kept (O11), unless it is nothing.
     member.message = agents::parse_worker(outcome.result);
-    degraded_ = degraded_ || outcome.result.truncated;
-    if (outcome.result.truncated && is_empty(member.message))
-      member.failure = "cut off before it said anything: " +
-                       std::string(to_string(outcome.result.finish));
+    if (outcome.result.truncated) cut_off(member, outcome.result.finish);
+  }
+
+  // What was said is kept, unless it is nothing; what the agent is stands for the descriptors that
+  // it did not reach (O11), unless they come from a closed set.
+  void cut_off(Member& member, agents::FinishReason why) {
+    degraded_ = true;
+    agents::WorkerMessage& message = member.message;
+    if (is_empty(message)) {
+      member.failure = "cut off before it said anything: " + std::string(to_string(why));
+      return;
+    }
+    const std::string& role = member.entry->config.instructions;
+    if (message.query.empty() && topology_.query_options.empty()) message.query = role;
+    if (message.key.empty() && topology_.key_options.empty()) message.key = role;
   }
 
   // After the barrier, in member order: nothing depends on who was first. "" = go on.

@@ -1,4 +1,4 @@
-#include "orchestrator/run/swarm.h"
+#include "orchestrator/orchestrator.h"
 
 #include <boost/asio/this_coro.hpp>
 #include <filesystem>
@@ -6,6 +6,8 @@
 #include <optional>
 #include <utility>
 
+#include "engine/base/async/blocking.h"
+#include "engine/base/async/channel.h"
 #include "engine/base/async/deadline.h"
 #include "engine/base/async/nursery.h"
 #include "engine/base/rng.h"
@@ -81,9 +83,11 @@ class SwarmRun {
   Async<RunResult> run() {
     const TimePoint begin = clock_.now();
     record_start();
+    Deadline deadline;
+    if (config_.limits.wall) deadline = Deadline::after(clock_, *config_.limits.wall);
     std::exception_ptr failure;
     try {
-      co_await work();
+      co_await with_deadline(work(deadline), deadline, clock_);
     } catch (...) {
       failure = std::current_exception();
     }
@@ -109,9 +113,9 @@ class SwarmRun {
                                    {"versions", {{"swarm", settings_.version}}}});
   }
 
-  Async<> work() {
+  Async<> work(Deadline deadline) {
     const Executor executor = co_await boost::asio::this_coro::executor;
-    models_ = settings_.open_models(config_, executor, clock_, log_).value();
+    co_await open_models(executor);
     co_await start_servers(executor);
     fill_registry();
     Environment environment{.config = config_,
@@ -121,11 +125,8 @@ class SwarmRun {
                             .meter = meter_,
                             .clock = clock_,
                             .seed = settings_.seed,
-                            .on_text = settings_.on_text};
-    Deadline deadline;
-    if (config_.limits.wall) deadline = Deadline::after(clock_, *config_.limits.wall);
-    const GraphOutcome outcome =
-        co_await with_deadline(run_graph(environment, deadline), deadline, clock_);
+                            .on_progress = settings_.on_progress};
+    const GraphOutcome outcome = co_await run_graph(environment, deadline);
     result_.ok = outcome.ok;
     result_.outcome = outcome.outcome;
     result_.error = outcome.error;
@@ -135,6 +136,32 @@ class SwarmRun {
     result_.rounds = outcome.rounds;
     result_.degraded = outcome.degraded;
     if (outcome.outcome == "timeout") result_.kind = ErrorKind::timeout;
+  }
+
+  // The strand stays free meanwhile, so that Ctrl-C and limits.wall are heard: they stop it.
+  Async<> open_models(Executor executor) {
+    std::stop_source stop;
+    Result<std::unique_ptr<ModelSet>> opened = failed("the models were not opened");
+    BlockingPool pool(1);
+    co_await with_nursery([&](Nursery& nursery) -> Async<> {
+      nursery.start([&]() -> Async<> {
+        opened = co_await run_blocking(pool, [&] {
+          return settings_.open_models(config_, executor, clock_, log_, stop.get_token());
+        });
+        nursery.cancel();
+      });
+      nursery.start([&]() -> Async<> {
+        Channel<bool> never(1);
+        try {
+          co_await never.receive();
+        } catch (...) {
+          stop.request_stop();
+          throw;
+        }
+      });
+      co_return;
+    });
+    models_ = std::move(opened).value();
   }
 
   Async<> start_servers(Executor executor) {
@@ -156,8 +183,20 @@ class SwarmRun {
     }
   }
 
+  // All at once: a server that ignores its end makes nobody else wait.
   Async<> stop_servers() {
-    for (const auto& session : sessions_) co_await session->stop();
+    co_await with_nursery([this](Nursery& nursery) -> Async<> {
+      for (const auto& session : sessions_) nursery.start([&] { return stop_server(*session); });
+      co_return;
+    });
+  }
+  // A failure must not cancel the others.
+  Async<> stop_server(mcp::Session& session) {
+    try {
+      co_await session.stop();
+    } catch (const ErrorException& e) {
+      log_.warn("mcp.stop", {{"error", e.error().message}});
+    }
   }
 
   void fill_registry() {
@@ -174,12 +213,27 @@ class SwarmRun {
       for (const std::shared_ptr<tools::Tool>& tool : session->tools())
         registry_.add(tool).value();
     for (const std::shared_ptr<tools::Tool>& tool : settings_.tools) registry_.add(tool).value();
-    // A pattern that matches nothing is found now, not in the middle of the run.
+    check_tools();
+  }
+
+  // A pattern that matches nothing is found now, not in the middle of the run.
+  void check_tools() const {
     for (const config::AgentEntry& agent : config_.agents) {
       const Result<std::vector<tools::Tool*>> found = registry_.select(agent.config.tools);
       if (!found)
         throw ErrorException(
             invalid_input("agents." + agent.config.name + ".tools: " + found.error().message));
+    }
+    for (const config::TaskEntry& task : config_.tasks) {
+      if (task.kind != config::TaskEntry::Kind::tool) continue;
+      const std::string path = "graph." + task.name + ".tool: ";
+      const Result<std::vector<tools::Tool*>> found =
+          registry_.select(std::span(&task.target, 1));
+      if (!found) throw ErrorException(invalid_input(path + found.error().message));
+      if (found->size() != 1)
+        throw ErrorException(invalid_input(path + "\"" + task.target + "\" names " +
+                                           std::to_string(found->size()) +
+                                           " tools, expected one"));
     }
   }
 

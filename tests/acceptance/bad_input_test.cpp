@@ -31,6 +31,14 @@ bool has(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
 }
 
+// Until the file holds the text; bounded.
+void wait_for(const std::string& file, const std::string& text) {
+  for (int i = 0; i < 500; ++i) {
+    if (std::filesystem::exists(file) && has(test::read_file(file), text)) return;
+    ::poll(nullptr, 0, 20);
+  }
+}
+
 // One agent with a scripted model that calls one tool of the hostile server.
 struct Desk {
   test::TempDir dir;
@@ -137,12 +145,7 @@ TEST_CASE("bad input: an interrupt ends a run with 130, a whole journal and no p
   const std::string mark = "interrupt-mark-" + std::to_string(::getpid());
   const Desk desk("hang", kServer + ", normal, " + mark, "60s");
   const auto ran = desk.start([&](pid_t pid) {
-    for (int i = 0; i < 500; ++i) {
-      if (std::filesystem::exists(desk.journal) &&
-          has(test::read_file(desk.journal), "\"tool.call\""))
-        break;
-      ::poll(nullptr, 0, 20);
-    }
+    wait_for(desk.journal, "\"tool.call\"");
     ::kill(pid, SIGINT);
   });
   CHECK(ran.code == 130);
@@ -151,6 +154,63 @@ TEST_CASE("bad input: an interrupt ends a run with 130, a whole journal and no p
   REQUIRE(content.has_value());
   CHECK(content->events.back().type == "run.end");
   CHECK(has(test::read_file(desk.journal), "\"tool.call\""));  // it was in the middle of a call
+}
+
+TEST_CASE("bad input: an interrupt while weights are made ends the run with 130") {
+  // Several seconds of work; the run is interrupted at its first line.
+  const Desk desk("echo", kServer + ", normal", "1s",
+                  "provider: engine, weights: \"synth:qwen3-30b-a3b:Q4_K_M:4\"");
+  const auto ran = desk.start([&](pid_t pid) {
+    wait_for(desk.journal, "\"run.start\"");
+    ::kill(pid, SIGINT);
+  });
+  CHECK(ran.code == 130);
+  desk.check_journal("cancelled");
+  CHECK(!has(test::read_file(desk.journal), "\"mcp.start\""));
+}
+
+TEST_CASE("bad input: an interrupt in the middle of a decode ends the run with 130") {
+  const test::TempDir dir;
+  const std::string file = (dir.path() / "swarm.yaml").string();
+  const std::string journal = (dir.path() / "runs/r/journal.jsonl").string();
+  test::write_file(file, "schema: swarm/v1\ninputs: {task: {required: true}}\n"
+                         "models: {m: {provider: engine, weights: \"synth:qwen3moe-tiny:F32\", "
+                         "sampling: {temperature: 2}}}\n"
+                         "agents:\n  A: {max_tokens: 1000000, output: {type: array, "
+                         "minItems: 2000, items: {type: boolean}}}\njournal: {dir: " +
+                             (dir.path() / "runs").string() + "}\n");
+  const auto ran = swarm_says({"run", file, "--in", "task=x", "--run-id", "r"}, [&](pid_t pid) {
+    wait_for(journal, "\"model.call\"");
+    ::poll(nullptr, 0, 100);  // into the decode; earlier is not wrong
+    ::kill(pid, SIGINT);
+  });
+  CHECK(ran.code == 130);
+  CHECK(has(ran.err, "run cancelled"));
+  const auto content = run::read_journal(journal);
+  REQUIRE(content.has_value());
+  CHECK(content->events.back().data["outcome"] == "cancelled");
+  CHECK(content->events.back().data["usage"]["prompt_tokens"] > 0);  // what it used is counted
+  CHECK(!has(test::read_file(journal), "\"model.reply\""));
+}
+
+TEST_CASE("bad input: a missing input and text that is not UTF-8 start nothing") {
+  const test::TempDir dir;
+  const Desk desk("echo", kServer + ", normal");
+  const auto missing = swarm_says({"run", desk.file});
+  CHECK(missing.code == 2);
+  CHECK(has(missing.err, "required input is missing; say --in task="));
+  const auto input = swarm_says({"run", desk.file, "--in", "task=caf\xe9"});
+  CHECK(input.code == 2);
+  CHECK(has(input.err, "expected UTF-8 text, found the byte 0xe9 at position 4"));
+  const std::string latin = (dir.path() / "latin.yaml").string();
+  test::write_file(latin, "schema: swarm/v1\nname: caf\xe9\n");
+  const auto file = swarm_says({"run", latin, "--json"});
+  CHECK(file.code == 2);
+  CHECK(has(file.err, "latin.yaml:2:10: error: expected UTF-8 text, found the byte 0xe9"));
+  const Json error = parse_json(file.out).value()["errors"][0];
+  CHECK(error["line"] == 2);
+  CHECK(error["column"] == 10);
+  CHECK(!std::filesystem::exists(dir.path() / "runs"));
 }
 
 TEST_CASE("bad input: wrong flags, keys and files have the right exit code") {

@@ -127,7 +127,7 @@ TEST_CASE("memory: the limit counts characters, not bytes") {
 TEST_CASE("schema: worker and manager fields in their fixed order") {
   CHECK(dump_json(worker_schema({})) ==
         R"({"type":"object","properties":{"public":{"type":"string"},"private":{"type":"string"},)"
-        R"("query":{"type":"string"},"key":{"type":"string"}},)"
+        R"("query":{"type":"string","maxLength":280},"key":{"type":"string","maxLength":280}},)"
         R"("required":["public","private","query","key"],"additionalProperties":false})");
   const Json closed = worker_schema(
       {.with_answer = true, .query_options = {"prices", "total"}, .key_options = {"", "x"}});
@@ -167,6 +167,16 @@ TEST_CASE("message: complete objects are read, from the parsed output or from th
   CHECK(manager.is_complete);
   CHECK(manager.answer_from == "Solver");
   CHECK_FALSE(parse_manager(text_only(R"({"is_complete": false})")).is_complete);
+}
+
+TEST_CASE("message: descriptors lose the blanks around them and end after 280 characters") {
+  std::string umlauts;
+  for (int i = 0; i < 300; ++i) umlauts += "\xc3\xa4";
+  const WorkerMessage worker =
+      parse_worker(text_only(R"({"query": " \n a need\t", "key": ")" + umlauts + "\"}"));
+  CHECK(worker.query == "a need");
+  CHECK(worker.key == umlauts.substr(0, 560));
+  CHECK(parse_worker(text_only(R"({"query": "  "})")).query.empty());
 }
 
 TEST_CASE("message: whatever is cut off or wrapped, the readable part is kept") {

@@ -53,7 +53,9 @@ TEST_CASE("scripted model: streams chunks, fails on demand") {
   model.then(step).fail(environment_error("no model"));
   std::string streamed;
   ModelRequest request = request_of("A", "x");
-  request.on_text = [&](std::string_view text) { streamed += std::string(text) + "|"; };
+  request.on_progress = [&](const Progress& progress) {
+    streamed += std::string(progress.text) + "|";
+  };
   CHECK(run_root(model.generate(request)).content == "one two");
   CHECK(streamed == "one |two|");
   CHECK_THROWS_WITH_AS(ask(model, "A", "x"), "error: no model", ErrorException);

@@ -93,21 +93,39 @@ TEST_CASE("engine model: agents of one turn are one batch and share their prefix
   CHECK(thread->stats().running == 0);
 }
 
-TEST_CASE("engine model: text arrives while it is generated, and adds up to the reply") {
+TEST_CASE("engine model: progress tells queue, prefill and decode, and adds up to the reply") {
   const SteadyClock clock;
   boost::asio::io_context io(1);
   const auto thread = open_thread(clock);
   EngineModel model("m", *thread, io.get_executor());
-  std::string streamed;
-  int pieces = 0;
+  std::string streamed, phases;
+  int32_t prompt_tokens = 0, output_tokens = 0;
   agents::ModelRequest request = ask("A", 1);
-  request.on_text = [&](std::string_view text) {
-    streamed += text;
-    ++pieces;
+  request.on_progress = [&](const agents::Progress& progress) {
+    streamed += progress.text;
+    prompt_tokens += progress.prompt_tokens;
+    output_tokens += progress.output_tokens;
+    const std::string phase(to_string(progress.phase));
+    if (!phases.ends_with(phase)) phases += " " + phase;
   };
   const agents::ModelReply reply = run_root(io, model.generate(std::move(request)));
   CHECK(streamed == reply.content);
-  CHECK(pieces > 1);
+  CHECK(phases == " queue prefill decode");
+  CHECK(prompt_tokens == reply.usage.prompt_tokens);
+  CHECK(output_tokens == reply.usage.output_tokens);
+}
+
+TEST_CASE("engine model: an observer that throws ends the call and frees the engine") {
+  const SteadyClock clock;
+  boost::asio::io_context io(1);
+  const auto thread = open_thread(clock);
+  EngineModel model("m", *thread, io.get_executor());
+  agents::ModelRequest request = ask("A", 1);
+  request.on_progress = [](const agents::Progress& progress) {
+    if (progress.phase == agents::Phase::decode) throw ErrorException(failed("enough"));
+  };
+  CHECK_THROWS_AS(run_root(io, model.generate(std::move(request))), ErrorException);
+  CHECK(run_root(io, becomes_idle(*thread)));
 }
 
 TEST_CASE("engine model: cancelling in the middle of a decode frees the engine") {
@@ -122,7 +140,9 @@ TEST_CASE("engine model: cancelling in the middle of a decode frees the engine")
         agents::ModelRequest request = ask("A", 1);
         request.output_schema.reset();
         request.max_tokens = 900;
-        request.on_text = [&](std::string_view) { nursery.cancel(); };
+        request.on_progress = [&](const agents::Progress& progress) {
+          if (progress.phase == agents::Phase::decode) nursery.cancel();
+        };
         co_await model.generate(std::move(request));
       });
       co_return;
@@ -174,6 +194,49 @@ TEST_CASE("engine thread: leaving with work in flight answers every request") {
   while (const auto progress = channel->try_receive())
     finals += progress->finish != engine::Finish::none;
   CHECK(finals == 1);
+}
+
+TEST_CASE("engine thread: what its queue has no room for is refused as overloaded") {
+  const SteadyClock clock;
+  engine::EngineConfig config;
+  config.model = "synth:qwen3moe-tiny:F32:2";
+  config.kv_bytes_max = 4 << 20;
+  config.context_max = 1024;
+  config.threads = 1;
+  config.queue_depth_max = 2;
+  auto thread = EngineThread::start(config, clock).value();
+  const auto channel = std::make_shared<ProgressChannel>(1000);
+  std::vector<EngineThread::Job> jobs;
+  for (int i = 0; i < 5; ++i) {
+    EngineThread::Job job;
+    job.ticket = thread->next_ticket();
+    job.request.prompt = thread->codec().tokenize("hello", false);
+    job.request.max_tokens = 4;
+    job.channel = channel;
+    jobs.push_back(std::move(job));
+  }
+  thread->submit(std::move(jobs));
+  thread.reset();
+  int refused = 0, finals = 0;
+  while (const auto progress = channel->try_receive()) {
+    finals += progress->finish != engine::Finish::none;
+    if (!progress->refused) continue;
+    ++refused;
+    CHECK(progress->refused->kind == ErrorKind::overloaded);
+  }
+  CHECK(refused == 3);
+  CHECK(finals == 2);
+}
+
+TEST_CASE("engine thread: a stop ends the making of weights") {
+  const SteadyClock clock;
+  engine::EngineConfig config;
+  config.model = "synth:qwen3-30b-a3b:Q4_K_M:40";  // minutes, and more memory than there is
+  std::stop_source stop;
+  stop.request_stop();
+  const auto thread = EngineThread::start(config, clock, stop.get_token());
+  REQUIRE(thread.has_error());
+  CHECK(thread.error().kind == ErrorKind::cancelled);
 }
 
 TEST_CASE("script: replies are read from JSON, mistakes are named") {

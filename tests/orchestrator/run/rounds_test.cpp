@@ -204,6 +204,29 @@ topologies:
         "cut off before it said anything: deadline");
 }
 
+TEST_CASE("rounds: the role stands for descriptors that were cut off, not in a closed set") {
+  for (const bool closed : {false, true}) {
+    CAPTURE(closed);
+    World world(std::string(R"(
+inputs: {task: {required: true}}
+agents: {A: {instructions: "Knows prices."}, B: {instructions: "Adds."}}
+topologies:
+  t: {members: [A, B], rounds: {max: 1})") + (closed ? ", descriptors: {key: [prices]}}" : "}"));
+    agents::ModelReply half;
+    half.content = R"({"public": "half a word", "priv)";
+    half.finish = agents::FinishReason::length;
+    world.model.then({.label = "A", .reply = half}).say(worker("b", "", "prices"), "B");
+    const run::RunResult result = world.run();
+    CHECK(result.degraded);
+    const Json said = world.events("agent.message")[0].data;
+    CHECK(said["public"] == "half a word");
+    CHECK(said["truncated"] == true);
+    CHECK(said["query"] == "Knows prices.");
+    CHECK(said["key"] == (closed ? "" : "Knows prices."));
+    CHECK(world.events("topology")[0].data["edges"].size() == (closed ? 0 : 1));
+  }
+}
+
 TEST_CASE("rounds: the first goal may be the task or the manager's") {
   World task(R"(
 inputs: {task: {required: true}}

@@ -1,7 +1,11 @@
 // Whole runs: graphs, limits, servers, tools, cancellation; the journal ends on every path.
 #include <doctest/doctest.h>
 
+#include <chrono>
+#include <condition_variable>
 #include <filesystem>
+#include <mutex>
+#include <stop_token>
 #include <string>
 
 #include "engine/base/async/deadline.h"
@@ -163,6 +167,57 @@ TEST_CASE("run: budgets end the run with their own kind") {
   CHECK(tokens.run().kind == ErrorKind::budget);
 }
 
+TEST_CASE("run: a token budget ends the run in the middle of a decode; what was used counts") {
+  // Says ten tokens at a time, for ever.
+  struct Chatty final : agents::Model {
+    int reports = 0;
+    Async<agents::ModelReply> generate(agents::ModelRequest request) override {
+      request.on_progress({.prompt_tokens = 50});
+      for (; reports < 1000; ++reports) {
+        request.on_progress({.phase = agents::Phase::decode, .output_tokens = 10});
+        co_await yield_once();
+      }
+      co_return agents::ModelReply{};
+    }
+    std::string_view name() const override { return "chatty"; }
+  } chatty;
+  struct Only final : run::ModelSet {
+    explicit Only(agents::Model& m) : model(m) {}
+    std::map<std::string, agents::Model*> by_name() const override { return {{"fake", &model}}; }
+    agents::Model& model;
+  };
+  World world(kPipeline + "limits: {tokens: 100}\n");
+  world.settings.open_models = [&](const config::Config&, Executor, const Clock&, Log&,
+                                   const std::stop_token&)
+      -> Result<std::unique_ptr<run::ModelSet>> { return std::make_unique<Only>(chatty); };
+  const run::RunResult result = world.run();
+  CHECK(result.kind == ErrorKind::budget);
+  CHECK(result.error == "limits.tokens reached: 100");
+  CHECK(chatty.reports == 5);  // the sixth was one too many
+  CHECK(result.totals.prompt_tokens == 50);
+  CHECK(result.totals.output_tokens == 60);
+}
+
+TEST_CASE("run: the wall limit stops the loading of models") {
+  World world(kPipeline + "limits: {wall: 30ms}\n");
+  bool asked = false;
+  world.settings.open_models = [&](const config::Config&, Executor, const Clock&, Log&,
+                                   const std::stop_token& stop)
+      -> Result<std::unique_ptr<run::ModelSet>> {
+    std::mutex mutex;
+    std::condition_variable_any changed;
+    std::unique_lock lock(mutex);
+    changed.wait_for(lock, stop, std::chrono::seconds(20), [] { return false; });
+    asked = stop.stop_requested();
+    return Error{ErrorKind::cancelled, "loading was stopped"};
+  };
+  const run::RunResult result = world.run();
+  CHECK(asked);
+  CHECK(result.outcome == "timeout");
+  CHECK(result.error.starts_with("limits.wall: "));
+  CHECK(world.events().back().data["outcome"] == "timeout");
+}
+
 TEST_CASE("run: the wall limit ends a hanging run, and the journal has its end") {
   World world(kPipeline + "limits: {wall: 30ms}\n");
   world.model.then({.label = "A", .before = for_ever});
@@ -261,6 +316,18 @@ graph: {a: {agent: A, in: x}}
   CHECK(result.kind == ErrorKind::invalid_input);
   CHECK(result.error.find("agents.A.tools") != std::string::npos);
   CHECK(result.totals.model_calls == 0);
+}
+
+TEST_CASE("run: a tool task that names no tool, or several, is found before any model call") {
+  for (const char* tool : {"nothing*", "*"}) {
+    CAPTURE(tool);
+    World world(std::string("agents: {A: {}}\ngraph:\n  a: {agent: A, in: x}\n  b: {tool: \"") +
+                tool + "\", after: [a]}\n");
+    const run::RunResult result = world.run();
+    CHECK(result.kind == ErrorKind::invalid_input);
+    CHECK(result.error.find("graph.b.tool") != std::string::npos);
+    CHECK(result.totals.model_calls == 0);
+  }
 }
 
 TEST_CASE("run: an id is used once and must be a plain name") {

@@ -47,8 +47,8 @@ World::World(const std::string& yaml) {
     std::map<std::string, agents::Model*> by_name() const override { return {{"fake", &model}}; }
     agents::Model& model;
   };
-  settings.open_models = [this](const config::Config&, Executor, const Clock&,
-                                Log&) -> Result<std::unique_ptr<run::ModelSet>> {
+  settings.open_models = [this](const config::Config&, Executor, const Clock&, Log&,
+                                const std::stop_token&) -> Result<std::unique_ptr<run::ModelSet>> {
     return std::make_unique<Doubles>(model);
   };
 }

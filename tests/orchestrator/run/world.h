@@ -10,7 +10,7 @@
 #include "agents/scripted_model.h"
 #include "orchestrator/config/config.h"
 #include "orchestrator/run/journal.h"
-#include "orchestrator/run/swarm.h"
+#include "orchestrator/orchestrator.h"
 #include "tests/support/support.h"
 
 namespace swarm::test {

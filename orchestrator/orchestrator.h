@@ -1,6 +1,14 @@
-// orchestrator/run/swarm.h — A whole run: directory and journal, models, MCP servers, tools, graph,
-// and an end on every path. The journal is complete also when the run fails, hangs or is cancelled;
-// servers are stopped before the call returns.
+// orchestrator/orchestrator.h — PUBLIC. A swarm file to its result: load, plan, run.
+//
+//   const config::Loaded loaded = config::load_file("swarm.yaml", {.inputs = {{"task", "..."}}});
+//   if (!loaded.config) return refuse(loaded.report());   // every mistake at once, nothing started
+//   const run::Plan plan = run::plan_of(*loaded.config);  // what would run; starts nothing
+//   run::RunResult r = co_await run::run_swarm(*loaded.config, run::real_settings(), clock, log);
+//
+// A run is a directory with its journal, the models, the MCP servers, the tools and the task graph,
+// and an end on every path: the journal is complete also when the run fails, hangs or is cancelled,
+// and servers are stopped before the call returns. One strand per run; nothing blocks it: weights
+// are read on a thread of their own. Whoever awaits run_swarm() owns it and everything it started.
 #pragma once
 
 #include <chrono>
@@ -15,17 +23,41 @@
 #include "engine/base/log.h"
 #include "mcp/mcp.h"
 #include "orchestrator/config/config.h"
+#include "orchestrator/config/load.h"
 #include "orchestrator/run/environment.h"
 #include "orchestrator/run/model_set.h"
 
 namespace swarm::run {
+
+// The parts of a run by name, as --dry-run prints them.
+struct Plan {
+  struct Task {
+    std::string name, target;
+    std::vector<std::string> after;
+  };
+  struct Agent {
+    std::string name, model;
+    std::vector<std::string> tools;
+  };
+  struct Server {
+    std::string name;
+    std::vector<std::string> command;
+  };
+  std::string name;
+  Json inputs;
+  std::vector<Task> tasks;
+  std::vector<Agent> agents;
+  std::vector<Server> servers;
+};
+Plan plan_of(const config::Config& config);
+Json to_json(const Plan& plan);
 
 struct RunSettings {
   std::string id = {};                      // "" = made from the time
   uint64_t seed = 0;
   std::string version = {};                 // of the program, for the journal
   Listener listener = {};
-  std::function<void(std::string_view agent, std::string_view text)> on_text = {};
+  std::function<void(std::string_view agent, const agents::Progress& progress)> on_progress = {};
   // How servers are started: mcp::make_stdio_session, or doubles.
   std::function<std::unique_ptr<mcp::Session>(mcp::ServerConfig, Executor, Log&)> make_session = {};
   // How the declared models are opened: models::open_models, or doubles.
@@ -51,10 +83,13 @@ struct RunResult {
   std::chrono::nanoseconds wall{0};
 };
 
+// With the servers and models of this program; what remains is to be filled in.
+RunSettings real_settings();
+
 // {"answer":..,"outcome":..,"run":..,"rounds":..,"usage":{..}, ...}
 Json to_json(const RunResult& result);
 
-// config, clock and log outlive the call; awaited on a single-threaded context. Throws only when no
+// config, clock and log outlive the call, a single-threaded context awaits it. Throws only when no
 // journal can be made (ErrorException). Cancelling it gives a result with outcome "cancelled".
 Async<RunResult> run_swarm(const config::Config& config, RunSettings settings, const Clock& clock,
                            Log& log);

@@ -1,0 +1,39 @@
+#include "orchestrator/orchestrator.h"
+
+#include "mcp/mcp.h"
+#include "orchestrator/models/models.h"
+
+namespace swarm::run {
+
+Plan plan_of(const config::Config& config) {
+  Plan plan{.name = config.name, .inputs = config.inputs, .tasks = {}, .agents = {}, .servers = {}};
+  for (const config::TaskEntry& task : config.tasks)
+    plan.tasks.push_back({.name = task.name, .target = task.target, .after = task.after});
+  for (const config::AgentEntry& agent : config.agents)
+    plan.agents.push_back({.name = agent.config.name, .model = agent.model,
+                           .tools = agent.config.tools});
+  for (const mcp::ServerConfig& server : config.servers)
+    plan.servers.push_back({.name = server.name, .command = server.command});
+  return plan;
+}
+
+Json to_json(const Plan& plan) {
+  Json tasks = Json::array(), agents = Json::array(), servers = Json::array();
+  for (const Plan::Task& task : plan.tasks)
+    tasks.push_back({{"task", task.name}, {"target", task.target}, {"after", task.after}});
+  for (const Plan::Agent& agent : plan.agents)
+    agents.push_back({{"agent", agent.name}, {"model", agent.model}, {"tools", agent.tools}});
+  for (const Plan::Server& server : plan.servers)
+    servers.push_back({{"server", server.name}, {"command", server.command}});
+  return {{"name", plan.name}, {"inputs", plan.inputs}, {"tasks", tasks}, {"agents", agents},
+          {"mcp", servers}};
+}
+
+RunSettings real_settings() {
+  RunSettings settings;
+  settings.make_session = mcp::make_stdio_session;
+  settings.open_models = models::open_models;
+  return settings;
+}
+
+}  // namespace swarm::run
