@@ -55,4 +55,5 @@ function(swarm_cuda_target name)
   target_compile_options(${name} PRIVATE --expt-relaxed-constexpr -lineinfo
     -Werror=all-warnings -Xcompiler=-Wall,-Wextra -Xfatbin=-compress-all)
   target_link_libraries(${name} PUBLIC ${ARG_LINKS})
+  add_dependencies(cuda_code ${name})
 endfunction()
