@@ -1,0 +1,116 @@
+// The price desk through the real program: the shipped model, the real server, the calculator.
+// Greedy, so every run of an order is the same run.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "engine/base/json.h"
+#include "orchestrator/run/journal.h"
+#include "tests/support/process.h"
+#include "tests/support/support.h"
+
+using namespace swarm;
+
+namespace {
+
+struct Desk {
+  test::TempDir dir;
+  test::Finished finished;
+  std::vector<run::Event> events;
+
+  explicit Desk(const std::string& task, const std::vector<std::string>& more = {}) {
+    std::vector<std::string> command{SWARM_PROGRAM, "run", "examples/price-desk/price-desk.yaml",
+                                     "--in", "task=" + task, "--run-id", "r", "--set",
+                                     "journal.dir=" + dir.path().string()};
+    command.insert(command.end(), more.begin(), more.end());
+    test::ProcessOptions options;
+    options.limit = std::chrono::seconds(120);
+    finished = test::run_process(command, options);
+    CHECK(!finished.timed_out);
+    auto content = run::read_journal((dir.path() / "r/journal.jsonl").string());
+    REQUIRE(content.has_value());
+    CHECK(!content->torn);
+    events = std::move(content->events);
+  }
+
+  std::vector<Json> of(const std::string& type) const {
+    std::vector<Json> out;
+    for (const run::Event& event : events)
+      if (event.type == type) out.push_back(event.data);
+    return out;
+  }
+  // What was said, drawn and decided, without times.
+  std::string story() const {
+    std::string out;
+    for (const run::Event& event : events) {
+      Json data = event.data;
+      data.erase("usage");
+      for (const char* type : {"agent.message", "topology", "message.delivered",
+                               "manager.decision"})
+        if (event.type == type) out += event.type + " " + dump_json(data) + "\n";
+    }
+    return out;
+  }
+};
+
+const std::string kOrder = "Order: \"hinges\" x 7 and \"brackets\" x 3. Delivery 5.";
+
+}  // namespace
+
+TEST_CASE("price desk: the answer is right, routed privately, with both tools") {
+  const Desk desk(kOrder);
+  CAPTURE(desk.finished.err);
+  CHECK(desk.finished.code == 0);
+  const Json catalog = parse_json(test::read_file("examples/price-desk/catalog.json")).value();
+  const int64_t total =
+      7 * catalog["hinges"].get<int64_t>() + 3 * catalog["brackets"].get<int64_t>() + 5;
+  CHECK(desk.finished.out == std::to_string(total) + "\n");
+  bool prices_travel = false;
+  for (const Json& message : desk.of("message.delivered"))
+    prices_travel = prices_travel || (message["from"] == "Clerk" && message["to"] == "Solver" &&
+                                      message["channel"] == "private");
+  CHECK(prices_travel);
+  std::set<std::string> tools;
+  for (const Json& result : desk.of("tool.result")) {
+    CHECK(result["is_error"] == false);
+    tools.insert(result["tool"].get<std::string>());
+  }
+  CHECK(tools == std::set<std::string>{"calculator", "shop__price"});
+  CHECK(desk.of("run.end").at(0)["outcome"] == "complete");
+  // Rounds read the same beginnings again and again; they are computed once.
+  const Json usage = desk.of("run.end").at(0)["usage"];
+  CHECK(usage["computed_tokens"].get<int64_t>() * 2 < usage["prompt_tokens"].get<int64_t>());
+  // No repair calls: as many calls as turns were taken.
+  CHECK(usage["model_calls"] == desk.of("model.reply").size());
+}
+
+TEST_CASE("price desk: the same order gives the same run, whatever the settings of the engine") {
+  const Desk first(kOrder, {"--json"});
+  for (const std::vector<std::string>& more :
+       {std::vector<std::string>{"--json"},
+        std::vector<std::string>{"--json", "--set", "engine.page_tokens=1", "--set",
+                                 "engine.max_running=1", "--set", "engine.threads=1"},
+        std::vector<std::string>{"--json", "--set", "engine.prefill_batch_tokens=7", "--set",
+                                 "engine.max_running=2"}}) {
+    const Desk again(kOrder, more);
+    CHECK(again.finished.code == 0);
+    CHECK(again.story() == first.story());
+  }
+  // --json prints what the journal holds, and then the result.
+  CHECK(std::count(first.finished.out.begin(), first.finished.out.end(), '\n') ==
+        std::ssize(first.events) + 1);
+}
+
+TEST_CASE("price desk: without routing, or without tools, there is no way to the answer") {
+  const Desk unrouted(kOrder, {"--set", "topologies.desk.kind=none"});
+  CHECK(unrouted.finished.code == 1);
+  CHECK(unrouted.of("message.delivered").empty());
+  const Desk toolless(kOrder, {"--set", "agents.Clerk.tools=[]", "--set", "agents.Solver.tools=[]",
+                               "--set", "agents.Checker.tools=[]"});
+  CHECK(toolless.finished.code == 1);
+  CHECK(toolless.of("tool.call").empty());
+}
