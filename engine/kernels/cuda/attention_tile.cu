@@ -5,10 +5,10 @@
 // an online softmax in f32 in between. Keys behind a query's position weigh exactly 0, so a query's
 // bits depend on nothing but its own inputs.
 // Flops: 4 heads kDim per visible pair, tiles on the diagonal in full; bytes: K and V up to the
-// last row once per 64 queries, mostly from L2. 64 x 64 keeps q, logits and sums in registers without
-// spills; limited by shared memory reads (each warp reads all of K and V for 16 queries).
-// nvcc 13, sm_90a: 247 registers (232 when K and V are f16) for head size 128, 202 (184) for 64; no
-// spills; shared memory 70656 and 37888 bytes.
+// last row once per 64 queries, mostly from L2. 64 x 64 keeps q, logits and sums in registers;
+// limited by shared memory reads (each warp reads all of K and V for 16 queries).
+// nvcc 13, sm_90a: 247 registers (232 when K and V are f16) for head size 128, 202 (184) for 64;
+// no spills; shared memory 70656 and 37888 bytes.
 // attention_tile_test.cpp: ragged spans and groups, all pairs of types, pages of 1 to 256 tokens.
 #include "engine/kernels/cuda/attention_tile.h"
 

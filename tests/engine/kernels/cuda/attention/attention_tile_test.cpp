@@ -20,14 +20,14 @@ namespace {
 
 constexpr KvType kTileTypes[] = {KvType::f16, KvType::q8_0, KvType::q4_0};
 
-// Against the reference with q, K and V rounded to f16 as well, what is left is the rounding of the
-// weights to f16, 2^-11 of each: at most 2^-11 sum(w |v|) / sum(w), |v| < 1.1 (q4_0 overshoots); and
-// sums in f32, 1e-5 (attention_split_test.cpp).
+// Against the reference with q, K and V rounded to f16 as well, what is left is the rounding of
+// the weights to f16, 2^-11 of each: at most 2^-11 sum(w |v|) / sum(w), |v| < 1.1 (q4_0
+// overshoots); and sums in f32, 1e-5 (attention_split_test.cpp).
 constexpr test::Bound kRounded{.abs = 1.1 * 0x1p-11 + 1e-5, .rel = 0};
-// Against the exact one: a logit is the sum of d products over sqrt(d), each off by up to 2^-11 for
-// q and, when quantised, for K. For q, k uniform in [-1, 1) a product is 1/3 in the mean square and
-// its error 1/3 * 2^-11 * sqrt(2/3) = 1.3e-4, and so is the error of the logit; at four sigma, 5e-4,
-// twice (weights and their total), plus 5e-4 of above.
+// Against the exact one: a logit is the sum of d products over sqrt(d), each off by up to 2^-11
+// for q and, when quantised, for K. For q, k uniform in [-1, 1) a product is 1/3 in the mean square
+// and its error 1/3 * 2^-11 * sqrt(2/3) = 1.3e-4, and so is the error of the logit; at four sigma,
+// 5e-4, twice (weights and their total), plus 5e-4 of above.
 constexpr test::Bound kExact{.abs = 2e-3, .rel = 0};
 
 bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
