@@ -34,6 +34,7 @@ class ArenaPlan {
   void add(std::string_view name, uint64_t count, uint64_t element_bytes = 1);
 
   uint64_t bytes() const { return bytes_; }                    // with alignment and guards
+  bool overflows() const { return overflow_; }
   uint64_t group_bytes(std::string_view group) const;          // of its regions alone
   std::span<const ArenaRegion> regions() const { return regions_; }
 

@@ -4,7 +4,7 @@
 // the backend's memory() unless marked host; host pointers are borrowed for the duration of the
 // call. All activations are f32, row-major, one row per token.
 //
-// Life: open, plan() into the MemoryPlan of the model, memory().reserve, start(), then for every
+// Life: open, plan() into the plan of the model, memory().reserve, start(), then for every
 // batch begin() and the ops in the order of the forward pass. Calls are asynchronous on an
 // accelerator: results are seen by memory().read and by sample().
 // Failure: shapes are checked by the caller (model/transformer), misuse is a bug. The CPU cannot
@@ -152,8 +152,8 @@ class Kernels {
   virtual Memory& memory() = 0;
   // Adds the scratch of a backend that claims it up front; start() then claims it. The CPU backend
   // adds nothing: its scratch grows to the largest call seen and is reused.
-  virtual void plan(const KernelLimits& limits, MemoryPlan& plan) const = 0;
-  virtual void start(const KernelLimits& limits) = 0;
+  virtual void plan(const KernelLimits& limits, device::ArenaPlan& plan) const = 0;
+  virtual Result<void> start(const KernelLimits& limits) = 0;
 
   // Bytes a file's weight takes in memory() (0: it is used where it lies), and the weight once it
   // lies there. `to` has placed_bytes(weight) bytes. Backends may repack.

@@ -1,7 +1,7 @@
 // engine/kernels/memory.h — Where a backend keeps weights, K and V and activations: host memory for
-// the CPU, one arena of the device for an accelerator. Everything is announced in a plan, refused
-// or granted as a whole, then claimed piece by piece in the order of the plan. Claimed memory lives
-// as long as the Memory object. Only `read` and `write` touch host memory; pointers returned by
+// the CPU, one arena of the device for an accelerator. Everything is announced in a plan
+// (device/arena.h), refused or granted as a whole, then claimed by name. Claimed memory lives as
+// long as the Memory object. Only `read` and `write` touch host memory; pointers returned by
 // claim() are opaque to everybody but the backend. Not thread-safe (engine thread).
 #pragma once
 
@@ -9,40 +9,20 @@
 #include <cstdint>
 #include <memory>
 #include <span>
-#include <string>
-#include <vector>
+#include <string_view>
 
 #include "engine/base/error.h"
+#include "engine/device/arena.h"
 
 namespace swarm::engine::kernels {
-
-struct MemoryItem {
-  std::string name;                  // "weights", "kv.k", "activations": one line of the table
-  size_t bytes = 0;
-};
-
-// What a model needs, in the order in which it is claimed. Sizes are rounded up to kAlignment.
-class MemoryPlan {
- public:
-  static constexpr size_t kAlignment = 256;
-
-  void add(std::string name, size_t bytes);
-  std::span<const MemoryItem> items() const { return items_; }
-  uint64_t total() const;            // bytes; saturates at UINT64_MAX
-  // Bytes of all items whose name begins with `prefix`.
-  uint64_t total_of(std::string_view prefix) const;
-
- private:
-  std::vector<MemoryItem> items_;
-};
 
 class Memory {
  public:
   virtual ~Memory() = default;
 
   // Refused with the numbers when it cannot be had; then nothing was taken. Once per object.
-  virtual Result<void> reserve(const MemoryPlan& plan) = 0;
-  // The next item of the plan (checked by name and size). Aligned to MemoryPlan::kAlignment.
+  virtual Result<void> reserve(const device::ArenaPlan& plan) = 0;
+  // A region of the plan, of exactly this size, aligned to device::kAlignment.
   virtual std::byte* claim(std::string_view name, size_t bytes) = 0;
 
   // Host to backend and back. write() may return before the copy is done but `from` may be reused;

@@ -44,15 +44,15 @@ Result<KvStorage> KvStorage::make(const ModelConfig& config, const TransformerOp
   return kv;
 }
 
-void KvStorage::plan(kernels::MemoryPlan& plan) const {
-  plan.add("kv.k", k_.bytes);
-  plan.add("kv.v", v_.bytes);
+void KvStorage::plan(device::ArenaPlan& plan) const {
+  plan.add("kv/k", k_.bytes);
+  plan.add("kv/v", v_.bytes);
 }
 
 void KvStorage::claim(kernels::Memory& memory) {
   memory_ = &memory;
-  k_.data = memory.claim("kv.k", k_.bytes);
-  v_.data = memory.claim("kv.v", v_.bytes);
+  k_.data = memory.claim("kv/k", k_.bytes);
+  v_.data = memory.claim("kv/v", v_.bytes);
 }
 
 kernels::KvLayer KvStorage::layer(int32_t index) const {

@@ -17,7 +17,7 @@ class KvStorage {
  public:
   // Refused when the sizes overflow. Then plan() and claim() in turn.
   static Result<KvStorage> make(const ModelConfig& config, const TransformerOptions& options);
-  void plan(kernels::MemoryPlan& plan) const;
+  void plan(device::ArenaPlan& plan) const;
   void claim(kernels::Memory& memory);    // memory outlives the storage
 
   kernels::KvLayer layer(int32_t index) const;

@@ -18,7 +18,7 @@ class Carver {
 
   std::byte* take_bytes(size_t bytes) {
     std::byte* piece = base_ ? base_ + used_ : nullptr;
-    constexpr size_t kAlignment = kernels::MemoryPlan::kAlignment;
+    constexpr size_t kAlignment = device::kAlignment;
     used_ += (bytes + kAlignment - 1) / kAlignment * kAlignment;
     return piece;
   }

@@ -86,20 +86,19 @@ class PagedTransformer final : public Transformer {
 
   // Claims everything of the model in the memory of the backend, or nothing.
   Result<void> claim_memory() {
-    kernels::MemoryPlan plan;
+    device::ArenaPlan plan;
     const size_t weight_bytes = placed_.lay_out(weights_, *kernels_, nullptr);
-    plan.add("weights", weight_bytes);
+    plan.add("weights/all", weight_bytes);
     kv_.plan(plan);
     const size_t activation_bytes = a_.lay_out(limits_, nullptr);
-    plan.add("activations", activation_bytes);
+    plan.add("activations/all", activation_bytes);
     kernels_->plan(limits_, plan);
     kernels::Memory& memory = kernels_->memory();
     SWARM_TRY_VOID(memory.reserve(plan));
-    placed_.lay_out(weights_, *kernels_, memory.claim("weights", weight_bytes));
+    placed_.lay_out(weights_, *kernels_, memory.claim("weights/all", weight_bytes));
     kv_.claim(memory);
-    a_.lay_out(limits_, memory.claim("activations", activation_bytes));
-    kernels_->start(limits_);
-    return {};
+    a_.lay_out(limits_, memory.claim("activations/all", activation_bytes));
+    return kernels_->start(limits_);
   }
 
   int32_t forward(std::span<const SequenceChunk> chunks) override {

@@ -47,6 +47,14 @@ __global__ void add_kernel(AddArgs p) {
   if (i < p.count) p.residual[i] = prim::add(p.residual[i], p.delta[i]);
 }
 
+__global__ void silu_mul_kernel(SiluMulArgs p) {
+  const int64_t i = global_index();
+  if (i >= p.count) return;
+  const float gate = p.gate[i];
+  const float silu = prim::divide(gate, prim::add(1.0f, prim::exp_library(-gate)));
+  p.gate[i] = prim::multiply(silu, p.up[i]);
+}
+
 __global__ void rope_angles_kernel(RopeAnglesArgs p) {
   const int64_t i = global_index();
   if (i >= int64_t{p.batch.rows} * p.half) return;
@@ -73,6 +81,12 @@ simt::Status add(simt::Stream stream, const AddArgs& args) {
   const simt::Config config{.grid = {.x = blocks_for(args.count)}, .block = kThreads,
                             .stream = stream};
   return simt::launch(config, add_kernel, args);
+}
+
+simt::Status silu_mul(simt::Stream stream, const SiluMulArgs& args) {
+  const simt::Config config{.grid = {.x = blocks_for(args.count)}, .block = kThreads,
+                            .stream = stream};
+  return simt::launch(config, silu_mul_kernel, args);
 }
 
 simt::Status rope_angles(simt::Stream stream, const RopeAnglesArgs& args) {

@@ -27,6 +27,15 @@ struct AddArgs {
 };
 simt::Status add(simt::Stream stream, const AddArgs& args);
 
+// gate[i] = silu(gate[i]) * up[i]: where gate and up have different weight types and cannot share a
+// product (matmul.h fuses it otherwise).
+struct SiluMulArgs {
+  float* gate = nullptr;               // [count]
+  const float* up = nullptr;           // [count]
+  int64_t count = 0;
+};
+simt::Status silu_mul(simt::Stream stream, const SiluMulArgs& args);
+
 // cos, sin of positions[r] * inv_freq[j], the angle in double.
 struct RopeAnglesArgs {
   const double* inv_freq = nullptr;    // [half]

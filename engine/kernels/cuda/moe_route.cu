@@ -1,10 +1,11 @@
 // route: one warp per token, a lane keeps logits lane, lane + 32, ... in registers; `used` rounds
-// of a warp-wide maximum of (logit, -id) as one ordered 64-bit key. 4 bytes per logit, a few hundred
-// instructions per token: far below a millisecond for thousands of tokens.
+// of a warp-wide maximum of (logit, -id) as one ordered 64-bit key. 4 bytes per logit, a few
+// hundred instructions per token: far below a millisecond for thousands of tokens.
 // group: one block per expert walks all pairs (they fit L2: 256 KiB at 8192 tokens of 8) and ranks
 // its own by block scans, so the order is that of the tokens and no atomics are needed.
 // combine: one thread per element of the residual; reads `used` rows once.
-// nvcc 13, sm_90a: 32 registers at 128 experts (88 at 1024), no spills. moe_route_test.cpp covers ties, one expert, all experts, counts that are no multiple of a block.
+// nvcc 13, sm_90a: 32 registers at 128 experts (88 at 1024), no spills. moe_route_test.cpp covers
+// ties, one expert, all experts, counts that are no multiple of a block.
 #include "engine/kernels/cuda/moe_route.h"
 
 #include "engine/kernels/cuda/prim/block.h"

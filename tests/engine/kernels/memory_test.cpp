@@ -8,32 +8,30 @@
 #include "engine/base/check.h"
 
 using namespace swarm;
+using namespace swarm::engine;
 using namespace swarm::engine::kernels;
 
-TEST_CASE("memory: a plan is claimed piece by piece, aligned, zero and without overlap") {
-  MemoryPlan plan;
-  plan.add("weights", 1000);
-  plan.add("kv.k", 0);
-  plan.add("kv.v", 257);
-  CHECK(plan.total() == 1024 + 0 + 512);
-  CHECK(plan.total_of("kv.") == 512);
+TEST_CASE("memory: a plan is claimed by name, aligned, zero and without overlap") {
+  device::ArenaPlan plan;
+  plan.add("weights/all", 1000);
+  plan.add("kv/k", 0);
+  plan.add("kv/v", 257);
   const auto memory = make_host_memory();
   REQUIRE(memory->reserve(plan).has_value());
-  std::byte* weights = memory->claim("weights", 1000);
-  std::byte* k = memory->claim("kv.k", 0);
-  std::byte* v = memory->claim("kv.v", 257);
-  CHECK(reinterpret_cast<uintptr_t>(weights) % MemoryPlan::kAlignment == 0);
-  CHECK(k - weights == 1024);
-  CHECK(v == k);
+  std::byte* v = memory->claim("kv/v", 257);
+  std::byte* weights = memory->claim("weights/all", 1000);
+  CHECK(reinterpret_cast<uintptr_t>(weights) % device::kAlignment == 0);
+  CHECK(reinterpret_cast<uintptr_t>(v) % device::kAlignment == 0);
+  CHECK(v >= weights + 1000);
   for (int i = 0; i < 257; ++i) REQUIRE(v[i] == std::byte{0});
 }
 
 TEST_CASE("memory: strided copies move each piece and nothing between") {
-  MemoryPlan plan;
-  plan.add("pages", 64);
+  device::ArenaPlan plan;
+  plan.add("kv/k", 64);
   const auto memory = make_host_memory();
   REQUIRE(memory->reserve(plan).has_value());
-  std::byte* data = memory->claim("pages", 64);
+  std::byte* data = memory->claim("kv/k", 64);
   std::vector<std::byte> bytes(64);
   for (size_t i = 0; i < 64; ++i) bytes[i] = std::byte(i);
   memory->write(data, bytes);
@@ -48,12 +46,14 @@ TEST_CASE("memory: strided copies move each piece and nothing between") {
 }
 
 TEST_CASE("memory: what cannot be had is refused with the numbers") {
-  MemoryPlan plan;
-  plan.add("weights", 4096);
-  plan.add("kv.k", SIZE_MAX - 100);
-  CHECK(plan.total() == UINT64_MAX);
-  const auto refused = make_host_memory()->reserve(plan);
-  REQUIRE(refused.has_error());
-  CHECK(refused.error().kind == ErrorKind::environment);
-  CHECK(refused.error().message.find("cannot map ") == 0);
+  for (const uint64_t bytes : {uint64_t{1} << 59, UINT64_MAX}) {
+    device::ArenaPlan plan;
+    plan.add("weights/all", 4096);
+    plan.add("kv/k", bytes);
+    const auto refused = make_host_memory()->reserve(plan);
+    REQUIRE(refused.has_error());
+    CHECK(refused.error().kind == ErrorKind::environment);
+    CHECK(refused.error().message.find("cannot map ") == 0);
+    CHECK(refused.error().message.find("of it KV cache") != std::string::npos);
+  }
 }
