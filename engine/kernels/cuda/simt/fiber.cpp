@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include <cstdint>
+#include <mutex>
+#include <vector>
 
 #include "engine/base/check.h"
 
@@ -104,8 +106,46 @@ struct FiberImpl {
   bool tsan_owned = false;
 };
 
+#if SIMT_TSAN
+namespace {
+
+// ThreadSanitizer's fibers, of which creating one costs about a millisecond, wait here for the next
+// Fiber; one list, as there is one such runtime in a process. A fiber that comes back knows no more
+// than a new one would: whoever hands it out has acquired what it did.
+class TsanFibers {
+ public:
+  void* take() {
+    const std::lock_guard lock(mutex_);
+    if (free_.empty()) return __tsan_create_fiber(0);
+    void* fiber = free_.back();
+    free_.pop_back();
+    return fiber;
+  }
+  void give(void* fiber) {
+    const std::lock_guard lock(mutex_);
+    free_.push_back(fiber);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<void*> free_;
+};
+
+TsanFibers& tsan_fibers() {
+  static TsanFibers fibers;
+  return fibers;
+}
+
+}  // namespace
+#endif
+
 Fiber::Fiber() : impl_(std::make_unique<FiberImpl>()) {}
-Fiber::~Fiber() { retire(); }
+
+Fiber::~Fiber() {
+#if SIMT_TSAN
+  if (impl_->tsan_owned) tsan_fibers().give(impl_->tsan);
+#endif
+}
 
 void Fiber::retire() {
 #if SIMT_TSAN
@@ -129,9 +169,7 @@ void Fiber::start_on(std::byte* stack, size_t bytes, void (*entry)()) {
   __asan_unpoison_memory_region(stack, bytes);   // of frames that were abandoned
 #endif
 #if SIMT_TSAN
-  // Creating one costs about a millisecond, so it is kept; it then knows no more than a new one
-  // would, because the OS thread has acquired what its earlier fibers did.
-  if (impl_->tsan == nullptr) impl_->tsan = __tsan_create_fiber(0);
+  if (impl_->tsan == nullptr) impl_->tsan = tsan_fibers().take();
   impl_->tsan_owned = true;
   __tsan_release(impl_.get());
 #endif

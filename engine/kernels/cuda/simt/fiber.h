@@ -32,7 +32,7 @@ class Fiber {
   // ThreadSanitizer: what this fiber, which is not running, did so far is seen by whoever calls
   // tsan_acquire(where). `running` is the one that calls.
   void release_for(void* where, Fiber& running);
-  // Forgets a fiber that will not be entered again.
+  // Forgets a fiber that was left in the middle and will not be entered again.
   void retire();
 
  private:
