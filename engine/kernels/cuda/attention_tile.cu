@@ -1,14 +1,14 @@
 // q [rows, heads, kDim] f32, K and V paged. A block of 4 warps takes 64 queries - rows of one span
 // times the heads of one KV head - and walks over tiles of 64 keys that begin at multiples of 64:
-// cp.async brings the next tile in its stored form while this one is multiplied; q8_0 and q4_0 are
-// turned into f16 in shared memory; q K^T and weights V are mma.m16n8k16, 16 queries per warp, with
+// cp.async brings the next tile in its stored form while this one is multiplied; what is not f16 is
+// turned into it in shared memory; q K^T and weights V are mma.m16n8k16, 16 queries per warp, with
 // an online softmax in f32 in between. Keys behind a query's position weigh exactly 0, so a query's
 // bits depend on nothing but its own inputs.
 // Flops: 4 heads kDim per visible pair, tiles on the diagonal in full; bytes: K and V up to the
 // last row once per 64 queries, mostly from L2. 64 x 64 keeps q, logits and sums in registers;
 // limited by shared memory reads (each warp reads all of K and V for 16 queries).
-// nvcc 13, sm_90a: 247 registers (232 when K and V are f16) for head size 128, 202 (184) for 64;
-// no spills; shared memory 70656 and 37888 bytes.
+// nvcc 13, sm_90a: 248 registers (234 when K and V are not quantised) for head size 128, 204 (192)
+// for 64; no spills; shared memory 70656 and 37888 bytes.
 // attention_tile_test.cpp: ragged spans and groups, all pairs of types, pages of 1 to 256 tokens.
 #include "engine/kernels/cuda/attention_tile.h"
 
@@ -27,8 +27,8 @@ constexpr int kThreads = kWarps * simt::kWarp;
 constexpr int kQueries = kWarps * 16;
 constexpr int kKeys = 64;
 
-// Shared memory of K or V. Direct (f16): two stages of the tile. Otherwise the f16 tile, then two
-// stages of codes and scales as stored.
+// Shared memory of K or V. Direct (f16, bf16): two stages of the tile, bf16 is converted in place.
+// Otherwise the f16 tile, then two stages of codes and scales as stored.
 template <int kDim, bool kDirect>
 struct Operand {
   static constexpr int kRow = (kDim + 8) * 2;    // bytes; + 8 keeps ldmatrix free of bank conflicts
@@ -141,9 +141,27 @@ __device__ void convert_as(const KvSide& side, const uint8_t* raw, uint8_t* tile
   }
 }
 
+template <int kDim>
+__device__ void convert_bf16(uint8_t* tile) {
+  constexpr int kChunks = kDim / 8;
+#pragma unroll 2
+  for (int i = static_cast<int>(threadIdx.x); i < kKeys * kChunks; i += kThreads) {
+    uint8_t* at = tile + i / kChunks * Operand<kDim, true>::kRow + i % kChunks * 16;
+    auto part = load_as<Words4>(at);
+    for (uint32_t& word : part.word) {
+      const float low = prim::to_float(prim::bf16{static_cast<uint16_t>(word)});
+      const float high = prim::to_float(prim::bf16{static_cast<uint16_t>(word >> 16)});
+      word = prim::pack(prim::to_f16(low), prim::to_f16(high));
+    }
+    store_as(at, part);
+  }
+}
+
 template <int kDim, bool kDirect>
 __device__ void convert(const KvSide& side, Operand<kDim, kDirect>& memory, int stage) {
-  if constexpr (!kDirect) {
+  if constexpr (kDirect) {
+    if (side.type == KvType::bf16) convert_bf16<kDim>(memory.tile(stage));
+  } else {
     if (side.type == KvType::q8_0)
       convert_as<KvType::q8_0, kDim>(side, memory.stage(stage), memory.tile(stage));
     else
@@ -295,6 +313,7 @@ __global__ void __launch_bounds__(kThreads, 2) attention_tile_kernel(PagedAttent
   const int32_t begin = rows.span.position + rows.first;   // position of the first row
   const int32_t end = begin + rows.count;                  // keys that any row sees
   const KvSide k = k_side(call.kv), v = v_side(call.kv);
+  const bool converts = k.type != KvType::f16 || v.type != KvType::f16;
 
   const auto find = [&](int32_t first) {
     find_keys(call, rows.span, kv_head, first, end, smem.places[first / kKeys % 2]);
@@ -322,7 +341,7 @@ __global__ void __launch_bounds__(kThreads, 2) attention_tile_kernel(PagedAttent
     find(first + 2 * kKeys);
     convert(k, smem.k, stage);
     convert(v, smem.v, stage);
-    if constexpr (!kKDirect || !kVDirect) simt::sync_threads();
+    if (converts) simt::sync_threads();
     float logit[kKeys / 8][4];
     score_keys(mine, smem.k.tile(stage), logit);
     if (first + kKeys > begin) mask_keys(mine, first, logit);
@@ -347,20 +366,18 @@ simt::Status launch_tile(simt::Stream stream, const PagedAttentionArgs& call) {
 
 template <int kDim>
 simt::Status launch_types(simt::Stream stream, const PagedAttentionArgs& call) {
-  const bool k_direct = call.kv.k_type == KvType::f16, v_direct = call.kv.v_type == KvType::f16;
+  const bool k_direct = !kv_quantised(call.kv.k_type), v_direct = !kv_quantised(call.kv.v_type);
   if (k_direct && v_direct) return launch_tile<kDim, true, true>(stream, call);
   if (k_direct) return launch_tile<kDim, true, false>(stream, call);
   if (v_direct) return launch_tile<kDim, false, true>(stream, call);
   return launch_tile<kDim, false, false>(stream, call);
 }
 
-bool fits_f16(KvType type) { return type == KvType::f16 || kv_quantised(type); }
-
 }  // namespace
 
 bool attention_tile_supports(const PagedAttentionArgs& args) {
-  return (args.kv.head_dim == 64 || args.kv.head_dim == 128) && fits_f16(args.kv.k_type) &&
-         fits_f16(args.kv.v_type) && args.heads / args.kv.kv_heads <= kQueries;
+  return (args.kv.head_dim == 64 || args.kv.head_dim == 128) && args.kv.k_type != KvType::f32 &&
+         args.kv.v_type != KvType::f32 && args.heads / args.kv.kv_heads <= kQueries;
 }
 
 simt::Status attention_tile(simt::Stream stream, const PagedAttentionArgs& args) {

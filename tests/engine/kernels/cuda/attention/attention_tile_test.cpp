@@ -3,10 +3,12 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <cstring>
 #include <limits>
 #include <span>
 
+#include "engine/kernels/cuda/prim/types.h"
 #include "engine/kernels/cuda/simt/emulator.h"
 #include "tests/engine/kernels/cuda/attention/attention_case.h"
 #include "tests/support/support.h"
@@ -18,7 +20,7 @@ using test::AttentionShape;
 
 namespace {
 
-constexpr KvType kTileTypes[] = {KvType::f16, KvType::q8_0, KvType::q4_0};
+constexpr KvType kTileTypes[] = {KvType::f16, KvType::bf16, KvType::q8_0, KvType::q4_0};
 
 // Against the reference with q, K and V rounded to f16 as well, what is left is the rounding of
 // the weights to f16, 2^-11 of each: at most 2^-11 sum(w |v|) / sum(w), |v| < 1.1 (q4_0
@@ -96,15 +98,28 @@ TEST_CASE("attention tile: every pair of types it supports, pages of 1 to 256 to
       }
 }
 
-TEST_CASE("attention tile: what f16 cannot hold is left to the split kernel, bit for bit") {
+TEST_CASE("attention tile: f32 is left to the split kernel, bit for bit") {
   simt::Emulator emulator;
-  for (const KvType type : {KvType::f32, KvType::bf16}) {
-    AttentionCase c({.heads = 2, .kv_heads = 1, .head_dim = 64, .k_type = type},
-                    {{.position = 50, .count = 9}});
-    std::vector<float> out;
-    std::vector<uint8_t> scratch;
-    CHECK(!cuda::attention_tile_supports(c.args(out, scratch)));
-    CHECK(same_bits(c.run(emulator.stream(), false), c.run(emulator.stream(), true)));
+  AttentionCase c({.heads = 2, .kv_heads = 1, .head_dim = 64, .k_type = KvType::f32},
+                  {{.position = 50, .count = 9}});
+  std::vector<float> out;
+  std::vector<uint8_t> scratch;
+  CHECK(!cuda::attention_tile_supports(c.args(out, scratch)));
+  CHECK(same_bits(c.run(emulator.stream(), false), c.run(emulator.stream(), true)));
+}
+
+TEST_CASE("attention tile: what f16 cannot hold becomes NaN, never a wrong number") {
+  simt::Emulator emulator;
+  AttentionCase c({.heads = 1, .kv_heads = 1, .head_dim = 64, .k_type = KvType::bf16,
+                   .v_type = KvType::bf16}, {{.position = 10, .count = 9}});
+  const KvPlace place = c.kv.shape.v_place(c.batch.page(0, 14), 0, 14);
+  const uint16_t huge = prim::to_bf16(1e5f).bits;
+  std::memcpy(&c.kv.v[place.codes], &huge, 2);
+  const auto out = c.run(emulator.stream(), false), exact = c.run(emulator.stream(), true);
+  for (int32_t i = 4; i < 9; ++i) {                // rows that see position 14
+    CHECK(!std::isfinite(c.row(out, i)[0]));
+    CHECK(std::isfinite(c.row(exact, i)[0]));
+    CHECK(std::isfinite(c.row(out, i)[1]));
   }
 }
 
