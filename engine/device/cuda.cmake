@@ -5,6 +5,26 @@ set(SWARM_CUDA_ARCHITECTURES "" CACHE STRING
   "compute capabilities, such as 80;90a;100;120; native = the cards of this machine; empty = native \
 where there is a card, else 80;90a;120")
 
+# The architectures of this machine's cards, "" without any. CMake's own "native" says 90 for Hopper,
+# whose matrix and copy instructions need 90a.
+function(swarm_cards out)
+  set(found "")
+  execute_process(COMMAND nvidia-smi --query-gpu=compute_cap --format=csv,noheader
+    OUTPUT_VARIABLE text ERROR_QUIET RESULT_VARIABLE code TIMEOUT 60)
+  if(code EQUAL 0)
+    string(REGEX MATCHALL "[0-9]+\\.[0-9]+" capabilities "${text}")
+    foreach(capability ${capabilities})
+      string(REPLACE "." "" arch ${capability})
+      if(arch EQUAL 90)
+        set(arch 90a)
+      endif()
+      list(APPEND found ${arch})
+    endforeach()
+    list(REMOVE_DUPLICATES found)
+  endif()
+  set(${out} "${found}" PARENT_SCOPE)
+endfunction()
+
 set(SWARM_HAS_CUDA FALSE)
 if(SWARM_CUDA)   # AUTO and ON
   include(CheckLanguage)
@@ -12,10 +32,14 @@ if(SWARM_CUDA)   # AUTO and ON
   if(SWARM_NVCC AND NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX})
     set(ENV{CUDACXX} ${SWARM_NVCC})   # where check_language() and enable_language() look
   endif()
-  if(NOT SWARM_CUDA_ARCHITECTURES)
-    if(EXISTS /dev/nvidia0)
-      set(SWARM_CUDA_ARCHITECTURES native)
-    else()
+  set(wanted "${SWARM_CUDA_ARCHITECTURES}")
+  if(NOT wanted OR wanted STREQUAL "native")
+    swarm_cards(cards)
+    if(NOT cards AND wanted STREQUAL "native")
+      message(FATAL_ERROR "SWARM_CUDA_ARCHITECTURES=native: nvidia-smi finds no card")
+    endif()
+    set(SWARM_CUDA_ARCHITECTURES ${cards})
+    if(NOT cards)
       set(SWARM_CUDA_ARCHITECTURES 80 90a 120)
     endif()
   endif()
