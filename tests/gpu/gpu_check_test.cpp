@@ -22,6 +22,7 @@ class Bundle {
     program("swarm", "case $1 in devices) echo '" + devices +
                          "' ;; bench) echo \"for $5\"; echo '{\"test\":\"pp512\",\"n\":1}'; "
                          "echo '{\"test\":\"tg128\",\"n\":2}' ;; esac");
+    program("bench_card", "echo '{\"test\":\"copy/device\",\"us\":5}'");
     program("tools/nvidia-smi", "echo 'Test Card 9000, 580.1'");
     program("tools/compute-sanitizer", "[ \"$2\" = memcheck ] || exit 9");
     test::write_file(folder_.path() / "benches.txt", "# a comment\nmodel-a -p 1\nmodel-b\n");
@@ -111,9 +112,10 @@ TEST_CASE("gpu-check: every step is reported, whatever it does") {
   REQUIRE(bench["lines"].size() == 2);
   CHECK(bench["lines"][1]["test"] == "tg128");
   CHECK(step(report, "bench", "model-b")["result"] == "passed");
-  // 5 tests, 4 under each tool (one faults on purpose), 2 benches.
-  CHECK(report["steps"].size() == 15);
-  CHECK(report["passed"] == 1 + 4 + 2);
+  CHECK(step(report, "bench", "bench_card")["lines"][0]["test"] == "copy/device");
+  // 5 tests, 4 under each tool (one faults on purpose), 3 benches.
+  CHECK(report["steps"].size() == 16);
+  CHECK(report["passed"] == 1 + 4 + 3);
   CHECK(report["failed"] == 3 + 4);
   CHECK(report["skipped"] == 1);
 }
@@ -123,7 +125,7 @@ TEST_CASE("gpu-check: all passed is 0; --only chooses the kinds") {
   bundle.test_program("test_good", "exit 0");
   CHECK(bundle.check({"--only", "test,bench"}).code == 0);
   const Json report = bundle.report();
-  CHECK(report["steps"].size() == 3);
+  CHECK(report["steps"].size() == 4);
   CHECK(report["failed"] == 0);
 }
 
