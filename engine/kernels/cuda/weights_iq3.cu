@@ -1,5 +1,6 @@
 // Kernels of IQ3_XXS and IQ3_S.
 #include "engine/kernels/cuda/embed.h"
+#include "engine/kernels/cuda/gemm_integer.h"
 #include "engine/kernels/cuda/gemv.h"
 #include "engine/kernels/cuda/weight_codec_iq.h"
 #include "engine/kernels/cuda/weight_kernels.h"
@@ -7,10 +8,12 @@
 namespace swarm::engine::kernels::cuda {
 
 WeightKernels iq3_xxs_kernels() {
-  return {launch_gemv<WeightType::iq3_xxs>, nullptr, launch_embed<WeightType::iq3_xxs>};
+  return {launch_gemv<WeightType::iq3_xxs>, launch_gemm_integer<WeightType::iq3_xxs>,
+          launch_embed<WeightType::iq3_xxs>};
 }
 WeightKernels iq3_s_kernels() {
-  return {launch_gemv<WeightType::iq3_s>, nullptr, launch_embed<WeightType::iq3_s>};
+  return {launch_gemv<WeightType::iq3_s>, launch_gemm_integer<WeightType::iq3_s>,
+          launch_embed<WeightType::iq3_s>};
 }
 
 }  // namespace swarm::engine::kernels::cuda

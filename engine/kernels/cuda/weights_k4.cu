@@ -1,15 +1,18 @@
 // Kernels of Q4_K and Q5_K.
 #include "engine/kernels/cuda/embed.h"
+#include "engine/kernels/cuda/gemm_integer.h"
 #include "engine/kernels/cuda/gemv.h"
 #include "engine/kernels/cuda/weight_kernels.h"
 
 namespace swarm::engine::kernels::cuda {
 
 WeightKernels q4_k_kernels() {
-  return {launch_gemv<WeightType::q4_k>, nullptr, launch_embed<WeightType::q4_k>};
+  return {launch_gemv<WeightType::q4_k>, launch_gemm_integer<WeightType::q4_k>,
+          launch_embed<WeightType::q4_k>};
 }
 WeightKernels q5_k_kernels() {
-  return {launch_gemv<WeightType::q5_k>, nullptr, launch_embed<WeightType::q5_k>};
+  return {launch_gemv<WeightType::q5_k>, launch_gemm_integer<WeightType::q5_k>,
+          launch_embed<WeightType::q5_k>};
 }
 
 }  // namespace swarm::engine::kernels::cuda

@@ -1,12 +1,14 @@
 // Kernels of Q6_K.
 #include "engine/kernels/cuda/embed.h"
+#include "engine/kernels/cuda/gemm_integer.h"
 #include "engine/kernels/cuda/gemv.h"
 #include "engine/kernels/cuda/weight_kernels.h"
 
 namespace swarm::engine::kernels::cuda {
 
 WeightKernels q6_k_kernels() {
-  return {launch_gemv<WeightType::q6_k>, nullptr, launch_embed<WeightType::q6_k>};
+  return {launch_gemv<WeightType::q6_k>, launch_gemm_integer<WeightType::q6_k>,
+          launch_embed<WeightType::q6_k>};
 }
 
 }  // namespace swarm::engine::kernels::cuda

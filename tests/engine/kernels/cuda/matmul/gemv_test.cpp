@@ -9,33 +9,6 @@ using namespace swarm::test;
 
 namespace {
 
-std::vector<float> multiply(simt::Stream stream, const Placed& w, const Activations& a,
-                            cuda::Family family) {
-  std::vector<float> y(size_t(a.rows) * size_t(w.view.rows));
-  simt::poison(y.data(), y.size() * sizeof(float), 0);
-  REQUIRE(cuda::matmul(stream, {.weight = w.view, .x = a.x.data(), .quantised = a.quantised,
-                                .y = y.data(), .rows = a.rows, .family = family})
-              .ok());
-  return y;
-}
-
-void check_products(const Type& type, const Placed& w, const Activations& a,
-                    const std::vector<float>& y, Rounding rounding) {
-  for (int32_t t = 0; t < a.rows; ++t)
-    for (int32_t r = 0; r < w.view.rows; ++r) {
-      const Product want = product(type, w.row(r), a.x.data() + t * a.cols, a.cols, rounding);
-      const double got = y[size_t(t * w.view.rows + r)];
-      CAPTURE(type.name);
-      CAPTURE(a.cols);
-      CAPTURE(t);
-      CAPTURE(r);
-      CAPTURE(got);
-      CAPTURE(want.value);
-      REQUIRE(std::abs(got - want.value) <= want.bound);
-      REQUIRE(std::abs(got - want.ideal) <= 6 * want.sigma + want.bound);
-    }
-}
-
 // Widths that leave lanes idle, fill one warp, two and four per line.
 std::vector<int32_t> widths(const Type& type) {
   switch (cuda::weight_block(type.weight).elements) {

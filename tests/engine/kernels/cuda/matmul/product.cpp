@@ -1,5 +1,7 @@
 #include "tests/engine/kernels/cuda/matmul/product.h"
 
+#include <doctest/doctest.h>
+
 #include "engine/base/check.h"
 #include "engine/kernels/cuda/prim/types.h"
 
@@ -119,6 +121,33 @@ Product product(const Type& type, const float* w, const float* x, int32_t cols,
   p.bound = tensor ? 0x1p-17 * magnitude + kUlp * 3 * cols * top
                    : kUlp * ((cols + 255) / 256 * 8 + 16) * magnitude;
   return p;
+}
+
+std::vector<float> multiply(simt::Stream stream, const Placed& w, const Activations& a,
+                            cuda::Family family) {
+  std::vector<float> y(size_t(a.rows) * size_t(w.view.rows));
+  simt::poison(y.data(), y.size() * sizeof(float), 0);
+  REQUIRE(cuda::matmul(stream, {.weight = w.view, .x = a.x.data(), .quantised = a.quantised,
+                                .y = y.data(), .rows = a.rows, .family = family})
+              .ok());
+  return y;
+}
+
+void check_products(const Type& type, const Placed& w, const Activations& a,
+                    const std::vector<float>& y, Rounding rounding) {
+  for (int32_t t = 0; t < a.rows; ++t)
+    for (int32_t r = 0; r < w.view.rows; ++r) {
+      const Product want = product(type, w.row(r), a.x.data() + t * a.cols, a.cols, rounding);
+      const double got = y[size_t(t * w.view.rows + r)];
+      CAPTURE(type.name);
+      CAPTURE(a.cols);
+      CAPTURE(t);
+      CAPTURE(r);
+      CAPTURE(got);
+      CAPTURE(want.value);
+      REQUIRE(std::abs(got - want.value) <= want.bound);
+      REQUIRE(std::abs(got - want.ideal) <= 6 * want.sigma + want.bound);
+    }
 }
 
 Product swiglu(const Product& gate, const Product& up) {

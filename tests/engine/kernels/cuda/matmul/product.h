@@ -90,6 +90,14 @@ struct Product {
 };
 Product product(const Type& type, const float* w, const float* x, int32_t cols, Rounding rounding);
 
+// y of matmul over poisoned memory. Dense.
+std::vector<float> multiply(simt::Stream stream, const Placed& w, const Activations& a,
+                            cuda::Family family);
+// Every element of y within its bound of the exact product, and near the product with x as it was
+// (6 sigma of the quantisation).
+void check_products(const Type& type, const Placed& w, const Activations& a,
+                    const std::vector<float>& y, Rounding rounding);
+
 // silu(gate) * up and what remains of the bounds: the slope of silu is at most 1.1.
 Product swiglu(const Product& gate, const Product& up);
 
