@@ -34,6 +34,7 @@ struct GemmIntegerSmem {
   float minus_min[2][kGroups][kMins][C::kMin ? kGemmLines : 1];
   float x_scale[kXBuffers][kTokens][kGroups];
   uint32_t x_sums[kXBuffers][C::kMin ? kTokens : 1][kGroups];
+  RowTile tile;                        // kept here: registers are scarce until the end
 };
 
 namespace detail {
@@ -55,54 +56,51 @@ __device__ inline void put_group(GemmIntegerSmem<C, kTokens>& smem, int buffer, 
   }
 }
 
-// Copies of one stage of x: codes in 16-byte chunks, scales and sums 8 bytes per row.
+// Copies of one stage of x: codes in 16-byte chunks, scales and sums 8 bytes per row. Offsets are in
+// these units: half the registers of pointers.
 template <class C, int kTokens>
 struct XCopies {
   static constexpr int kChunks = kTokens * 4;
   static constexpr int kPerThread = (kChunks + kGemmThreads - 1) / kGemmThreads;
-  const int8_t* codes[kPerThread];
-  const void* more = nullptr;          // scales (thread < kTokens), sums (the upper half of them)
+  static constexpr int kHalf = kGemmThreads / 2;
+  uint32_t codes_at[kPerThread];
+  uint32_t more_at = 0;                // scales (lower half of the threads), sums (upper half)
 
   __device__ void prepare(const MatmulArgs& p, const RowTile& tile) {
     const auto row_of = [&](int token) {
-      return x_row(p, tile.first + prim::min(token, tile.count - 1));
+      return static_cast<uint32_t>(x_row(p, tile.first + prim::min(token, tile.count - 1)));
     };
     const int thread = static_cast<int>(threadIdx.x);
+    const auto padded = static_cast<uint32_t>(p.quantised.padded);
 #pragma unroll
     for (int i = 0; i < kPerThread; ++i) {
       const int chunk = i * kGemmThreads + thread;
-      codes[i] = p.quantised.codes;
-      if (chunk < kChunks)
-        codes[i] += row_of(chunk / 4) * p.quantised.padded + 16 * (chunk % 4);
+      codes_at[i] = chunk < kChunks ? row_of(chunk / 4) * (padded / 16) +
+                                          static_cast<uint32_t>(chunk % 4)
+                                    : 0;
     }
-    const int half = kGemmThreads / 2;
-    const int64_t groups = p.quantised.padded / 32;
-    if (thread % half < kTokens) {
-      const int64_t at = row_of(thread % half) * groups;
-      more = thread < half ? static_cast<const void*>(p.quantised.scales + at)
-                           : static_cast<const void*>(p.quantised.sums + at);
-    }
+    if (thread % kHalf < kTokens) more_at = row_of(thread % kHalf) * (padded / 64);
   }
 
-  __device__ void issue(GemmIntegerSmem<C, kTokens>& smem, int stage) const {
+  __device__ void issue(const MatmulArgs& p, GemmIntegerSmem<C, kTokens>& smem, int stage) const {
     const int thread = static_cast<int>(threadIdx.x);
     const int buffer = stage % kXBuffers;
+    const auto step = static_cast<uint32_t>(stage);
 #pragma unroll
     for (int i = 0; i < kPerThread; ++i) {
       const int chunk = i * kGemmThreads + thread;
       const int token = chunk / 4;
       if (chunk < kChunks)
         prim::copy_async<16>(&smem.x[buffer][token].chunk[tile_chunk(token, chunk % 4)],
-                             codes[i] + 64 * int64_t{stage});
+                             p.quantised.codes + 16 * int64_t{codes_at[i] + 4 * step});
     }
-    const int half = kGemmThreads / 2;
-    const int token = thread % half;
-    const auto* from = static_cast<const uint8_t*>(more) + 8 * int64_t{stage};
+    const int token = thread % kHalf;
+    const int64_t at = 2 * int64_t{more_at + step};
     if (token < kTokens) {
-      if (thread < half)
-        prim::copy_async<8>(smem.x_scale[buffer][token], from);
+      if (thread < kHalf)
+        prim::copy_async<8>(smem.x_scale[buffer][token], p.quantised.scales + at);
       else if (C::kMin)
-        prim::copy_async<8>(smem.x_sums[buffer][C::kMin ? token : 0], from);
+        prim::copy_async<8>(smem.x_sums[buffer][C::kMin ? token : 0], p.quantised.sums + at);
     }
   }
 };
@@ -196,11 +194,19 @@ __device__ inline void group_products(const GemmIntegerSmem<C, kTokens>& smem, i
   }
 }
 
+// What the registers allow without spills: up to 128 with few rows, up to 168 with many; types with
+// lookups or scales per 16 need more.
+template <WeightType type, int kTokens>
+constexpr int blocks_per_sm() {
+  if (kTokens == kGemmFew) return 4;
+  return 3;
+}
+
 }  // namespace detail
 
 // Grid: x = blocks of lines * tiles, the tile fastest: blocks that run together share weights.
 template <WeightType type, int kTokens>
-__global__ void __launch_bounds__(kGemmThreads, kTokens == kGemmMany ? 3 : 5)
+__global__ void __launch_bounds__(kGemmThreads, detail::blocks_per_sm<type, kTokens>())
 gemm_integer_kernel(MatmulArgs p, int tiles) {
   using C = Codec<type>;
   auto& smem = simt::shared<GemmIntegerSmem<C, kTokens>>();
@@ -210,6 +216,7 @@ gemm_integer_kernel(MatmulArgs p, int tiles) {
   if (tile.count <= 0) return;         // the whole block
 
   const int line = static_cast<int>(threadIdx.x);
+  if (line == 0) smem.tile = tile;     // seen after the barrier of the first stage
   const int groups = p.weight.cols / 32;
   const int stages = p.quantised.padded / (32 * kGroups);
   const uint8_t* weights = line_weights(p, tile.expert, block, line,
@@ -222,7 +229,7 @@ gemm_integer_kernel(MatmulArgs p, int tiles) {
   copies.prepare(p, tile);
 #pragma unroll
   for (int s = 0; s < kXBuffers - 1; ++s) {
-    if (s < stages) copies.issue(smem, s);
+    if (s < stages) copies.issue(p, smem, s);
     prim::copy_async_commit();
   }
   typename C::Raw raw[kGroups];
@@ -245,13 +252,14 @@ gemm_integer_kernel(MatmulArgs p, int tiles) {
     // the stage before, which the next copies (now) and the next weights (next turn) overwrite.
     prim::copy_async_wait<kXBuffers - 2>();
     simt::sync_threads();
-    if (stage + kXBuffers - 1 < stages) copies.issue(smem, stage + kXBuffers - 1);
+    if (stage + kXBuffers - 1 < stages) copies.issue(p, smem, stage + kXBuffers - 1);
     prim::copy_async_commit();
-#pragma unroll
+#pragma unroll 1                       // unrolled, both groups would be in registers
     for (int k = 0; k < kGroups; ++k)
       detail::group_products<C, kTokens>(smem, stage % 2, stage % kXBuffers, k, acc);
   }
-  store_tile<kTokens>(p, tile, block, acc);
+  store_tile<kTokens>(p, smem.tile,
+                      static_cast<int>(blockIdx.x / static_cast<unsigned>(tiles)), acc);
 }
 
 template <WeightType type, int kTokens>

@@ -29,17 +29,19 @@ struct TileLine {
 };
 __device__ inline int tile_chunk(int line, int chunk) { return chunk ^ ((line >> 1) & 3); }
 
-// A operand: lines first .. first + 15, chunks 2 k and 2 k + 1.
+// A operand: lines first .. first + 15, chunks 2 k and 2 k + 1; first % 8 == 0, so that the chunk
+// depends on the lane alone and `first` is a constant offset.
 __device__ inline void load_a(uint32_t (&a)[4], const TileLine* lines, int first, int k) {
-  const int line = first + simt::lane() % 16;
-  prim::ldmatrix_x4(a, &lines[line].chunk[tile_chunk(line, 2 * k + simt::lane() / 16)]);
+  const int lane = simt::lane();
+  const TileLine* mine = lines + lane % 16;
+  prim::ldmatrix_x4(a, &mine[first].chunk[tile_chunk(lane % 8, 2 * k + lane / 16)]);
 }
 
 // B operands of rows first .. first + 7 (b[0], b[1]) and first + 8 .. first + 15 (b[2], b[3]).
 __device__ inline void load_b(uint32_t (&b)[4], const TileLine* rows, int first, int k) {
   const int lane = simt::lane();
-  const int row = first + lane / 16 * 8 + lane % 8;
-  prim::ldmatrix_x4(b, &rows[row].chunk[tile_chunk(row, 2 * k + lane / 8 % 2)]);
+  const TileLine* mine = rows + (lane / 16 * 8 + lane % 8);
+  prim::ldmatrix_x4(b, &mine[first].chunk[tile_chunk(lane % 8, 2 * k + lane / 8 % 2)]);
 }
 
 // Rows of the matrix that a block covers.

@@ -89,24 +89,6 @@ __device__ inline void integer_lines(const MatmulArgs& p, const Lines& lines, co
   }
 }
 
-// 8 elements of a row of x; zeros beyond cols.
-__device__ inline Eight load_x(const float* row, int column, int cols) {
-  Eight x;
-  if (column + 8 <= cols && cols % 4 == 0) {
-    const auto* at = reinterpret_cast<const Words4*>(row + column);
-    const Words4 low = prim::load_readonly(at), high = prim::load_readonly(at + 1);
-#pragma unroll
-    for (int k = 0; k < 4; ++k) {
-      x.v[k] = prim::bit_cast<float>(low.w[k]);
-      x.v[k + 4] = prim::bit_cast<float>(high.w[k]);
-    }
-  } else {
-#pragma unroll
-    for (int k = 0; k < 8; ++k) x.v[k] = column + k < cols ? row[column + k] : 0.0f;
-  }
-  return x;
-}
-
 template <class C, int kTokens>
 __device__ inline void float_lines(const MatmulArgs& p, const Lines& lines, const RowTile& tile,
                                    int unit, int step, float (&acc)[kTokens][2]) {

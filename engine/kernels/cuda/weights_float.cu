@@ -1,5 +1,7 @@
-// Kernels of plain numbers.
+// Kernels of plain numbers. f32 is the type of routers and norms, whose products must be exact to
+// f32 rounding: no tensor cores.
 #include "engine/kernels/cuda/embed.h"
+#include "engine/kernels/cuda/gemm_float.h"
 #include "engine/kernels/cuda/gemv.h"
 #include "engine/kernels/cuda/weight_kernels.h"
 
@@ -9,13 +11,16 @@ WeightKernels f32_kernels() {
   return {launch_gemv<WeightType::f32>, nullptr, launch_embed<WeightType::f32>};
 }
 WeightKernels f16_kernels() {
-  return {launch_gemv<WeightType::f16>, nullptr, launch_embed<WeightType::f16>};
+  return {launch_gemv<WeightType::f16>, launch_gemm_float<WeightType::f16>,
+          launch_embed<WeightType::f16>};
 }
 WeightKernels bf16_kernels() {
-  return {launch_gemv<WeightType::bf16>, nullptr, launch_embed<WeightType::bf16>};
+  return {launch_gemv<WeightType::bf16>, launch_gemm_float<WeightType::bf16>,
+          launch_embed<WeightType::bf16>};
 }
 WeightKernels fp8_kernels() {
-  return {launch_gemv<WeightType::fp8>, nullptr, launch_embed<WeightType::fp8>};
+  return {launch_gemv<WeightType::fp8>, launch_gemm_float<WeightType::fp8>,
+          launch_embed<WeightType::fp8>};
 }
 
 }  // namespace swarm::engine::kernels::cuda
