@@ -1,9 +1,9 @@
 // engine/kernels/cuda/gemm_float.h — Many rows of activations times f16, bf16 or fp8 weights on
 // tensor cores: the kernel template behind matmul, instantiated by weights_float.cu. Device code.
 //
-// Numbers are sums of bf16 parts: an activation of 2 (what is lost is below 2^-18 of it), a bf16
-// weight of 1, an f16 weight of 2 (exact), an fp8 weight times its scale of 2 (2^-18). Products of
-// two second parts are left out (2^-18 again). Accumulation in f32, in ascending columns.
+// Numbers are sums of bf16 parts: an activation of 2 (what is lost is at most 2^-17 of it), a bf16
+// weight of 1, an f16 weight of 2 (exact), an fp8 weight times its scale of 2 (2^-17). Products of
+// two second parts, at most 2^-16, are left out. Accumulation in f32, in ascending columns.
 // Per stage of 32 columns: thread l converts line l and its share of x, both loaded one stage
 // ahead, into shared memory, two buffers, one barrier. Bytes: weights once per kTokens rows, x once
 // per 128 lines (from L2). Bound by the 2 or 3 mma per product.
@@ -118,7 +118,8 @@ __global__ void __launch_bounds__(kGemmThreads) gemm_float_kernel(MatmulArgs p, 
       Words4 parts[kParts];
       detail::split<kParts>(w, parts);
 #pragma unroll
-      for (int i = 0; i < kParts; ++i) smem.w[buffer][i][line].chunk[tile_chunk(line, u)] = parts[i];
+      for (int i = 0; i < kParts; ++i)
+        smem.w[buffer][i][line].chunk[tile_chunk(line, u)] = parts[i];
     }
 #pragma unroll
     for (int i = 0; i < kShare; ++i) {

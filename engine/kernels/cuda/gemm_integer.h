@@ -56,8 +56,8 @@ __device__ inline void put_group(GemmIntegerSmem<C, kTokens>& smem, int buffer, 
   }
 }
 
-// Copies of one stage of x: codes in 16-byte chunks, scales and sums 8 bytes per row. Offsets are in
-// these units: half the registers of pointers.
+// Copies of one stage of x: codes in 16-byte chunks, scales and sums 8 bytes per row. Offsets are
+// in these units: half the registers of pointers.
 template <class C, int kTokens>
 struct XCopies {
   static constexpr int kChunks = kTokens * 4;

@@ -1,5 +1,5 @@
-// engine/kernels/cuda/gemm_tile.h — The geometry that gemm_integer.h and gemm_float.h share: a block
-// of 4 warps computes 128 lines of weights times kTokens rows of x; a warp has 32 lines (two
+// engine/kernels/cuda/gemm_tile.h — The geometry that gemm_integer.h and gemm_float.h share: a
+// block of 4 warps computes 128 lines of weights times kTokens rows of x; a warp has 32 lines (two
 // fragments of 16) and all rows. In shared memory, a line and a row hold 64 bytes per stage: 64
 // codes or 32 bf16 numbers. Device code.
 //

@@ -6,9 +6,8 @@
 // Numbers: integer types multiply codes: y = sum over groups of 32 of scale_x * (scale_w *
 // sum(codes of w * codes of x) - min_w * sum(codes of x)); the sums of products are exact integers,
 // the rest is f32. Float types multiply f32 activations: gemv in f32; gemm (f16, bf16, fp8) on
-// tensor cores with each activation as two bf16 halves (error 2^-17, fp8 2^-16, of a product) and f32
-// accumulation.
-// f32 weights are always multiplied in f32.
+// tensor cores with each activation as two bf16 halves (of a product, bf16 loses at most 2^-17, f16
+// and fp8 2^-15) and f32 accumulation. f32 weights are always multiplied in f32.
 // A row of y has the same bits for every number of rows in the call as long as one kernel family
 // computes it: set Family::gemm for that.
 #pragma once

@@ -14,7 +14,7 @@ struct Eight {
 };
 
 // kParts: bf16 numbers that a weight is the sum of in gemm: 1 and 2 are exact for bf16 and f16; an
-// fp8 weight times its scale is rounded to 2 (error 2^-18). 0: no tensor cores.
+// fp8 weight times its scale is rounded to 2 (error 2^-17). 0: no tensor cores.
 
 template <>
 struct Codec<WeightType::f32> {

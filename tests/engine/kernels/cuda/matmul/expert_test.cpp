@@ -1,5 +1,5 @@
-// Products routed to experts: lists of pairs as moe_route makes them, gate and up fused with SwiGLU,
-// then down, for few and many tokens, experts without tokens and experts with all of them.
+// Products routed to experts: lists of pairs as moe_route makes them, gate and up fused with
+// SwiGLU, then down, for few and many tokens, experts without tokens and experts with all of them.
 #include <doctest/doctest.h>
 
 #include "tests/engine/kernels/cuda/matmul/product.h"

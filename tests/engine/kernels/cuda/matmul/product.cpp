@@ -117,7 +117,9 @@ Product product(const Type& type, const float* w, const float* x, int32_t cols,
     top = std::max(top, std::abs(p.value));
   }
   p.ideal = p.value;
-  const double halves = type.weight == cuda::WeightType::fp8 ? 3 * 0x1p-18 : 0x1p-17;
+  const double halves = type.weight == cuda::WeightType::bf16  ? 0x1p-17
+                        : type.weight == cuda::WeightType::f16 ? 3 * 0x1p-17
+                                                               : 4 * 0x1p-17;
   const bool tensor = rounding == Rounding::gemm && type.weight != cuda::WeightType::f32;
   p.bound = tensor ? halves * magnitude + kUlp * 3 * cols * top
                    : kUlp * ((cols + 255) / 256 * 8 + 16) * magnitude;

@@ -7,9 +7,10 @@
 // are at most t + 4 max|w| |sum x|. Each is rounded at most 5 times before, and their sum at most
 // once per group and 16 times in trees: bound = 2^-24 (groups + 21) sum of the terms.
 // Float types, gemv: a lane adds ceil(cols / 256) * 8 products, then trees: that plus 16 roundings
-// of the sum of magnitudes. gemm: an activation and an fp8 weight are each within 2^-18 of their two
-// bf16 halves, and the product of second halves, below 2^-18, is left out: 2^-17 (fp8: 3 * 2^-18) of
-// each product; and a rounding of the running sum, in ascending columns, per product and part (3).
+// of the sum of magnitudes. gemm: an activation is within 2^-17 of its two bf16 halves, as is an
+// fp8 weight, and the product of second halves, at most 2^-16, is left out where weights have two:
+// in units of 2^-17, bf16 1, f16 1 + 2, fp8 2 + 2 of each product; and a rounding of the running
+// sum, in ascending columns, per product and part (at most 3).
 #pragma once
 
 #include <algorithm>
