@@ -20,6 +20,7 @@ inline constexpr int kSharedBytesPortable = 99 * 1024;  // per block on every su
 inline constexpr int kSharedBytesMax = 227 * 1024;      // per block on sm_90 and sm_100
 inline constexpr int kParamBytesMax = 4096;             // all arguments of one kernel
 
+// Every extent is at least 1: a caller with nothing to do does not launch.
 struct Grid {
   int64_t x = 1;                       // at most 2^31 - 1
   int64_t y = 1;                       // at most 65535

@@ -18,6 +18,13 @@ struct Args {
   float* out;
 };
 
+// Frames of 1 KiB that cannot be merged: the sum depends on all of them.
+__device__ float nested(int depth) {
+  volatile float frame[256];
+  frame[depth % 256] = static_cast<float>(depth);
+  return depth == 0 ? 0.0f : nested(depth - 1) + frame[depth % 256];
+}
+
 __global__ void faulty(Args p) {
   auto& smem = simt::shared<Smem>();
   const int i = static_cast<int>(threadIdx.x), n = static_cast<int>(blockDim.x);
@@ -50,6 +57,7 @@ __global__ void faulty(Args p) {
 #if !SIMT_DEVICE
   if (p.fault == Fault::throwing) throw 1;
 #endif
+  if (p.fault == Fault::deep_stack) out[i] = nested(2000);
   if (p.fault == Fault::block_race && i == 0) p.out[0] += 1.0f;
 }
 
@@ -79,6 +87,23 @@ __global__ void leaving(float* out, int keep) {
   out[i] = smem.value[keep - 1 - i];
 }
 
+template <int floats>
+struct LargeSmem {
+  float value[floats];
+};
+
+template <int floats>
+__global__ void summing(float* out) {
+  auto& smem = simt::shared<LargeSmem<floats>>();
+  for (int i = static_cast<int>(threadIdx.x); i < floats; i += static_cast<int>(blockDim.x))
+    smem.value[i] = 1.0f;
+  simt::sync_threads();
+  if (threadIdx.x != 0) return;
+  float sum = 0.0f;
+  for (int i = 0; i < floats; ++i) sum += smem.value[i];
+  *out = sum;
+}
+
 __global__ void numbering(int64_t* out) {
   const int64_t block = (int64_t{blockIdx.z} * gridDim.y + blockIdx.y) * gridDim.x + blockIdx.x;
   if (threadIdx.x == 0) out[block] = block;
@@ -106,6 +131,14 @@ simt::Status leave_early(simt::Stream stream, float* out, int threads, int keep)
   const simt::Config config{
       .grid = {}, .block = threads, .shared_bytes = sizeof(Smem), .stream = stream};
   return simt::launch(config, leaving, out, keep);
+}
+
+simt::Status large_shared(simt::Stream stream, float* out, bool portable) {
+  constexpr int kSmall = 50 * 1024 / 4, kLarge = simt::kSharedBytesMax / 4;
+  const int64_t bytes = portable ? kSmall * 4 : kLarge * 4;
+  const simt::Config config{.grid = {}, .block = 64, .shared_bytes = bytes, .stream = stream};
+  return portable ? simt::launch(config, summing<kSmall>, out)
+                  : simt::launch(config, summing<kLarge>, out);
 }
 
 simt::Status block_numbers(simt::Stream stream, int64_t* out, const simt::Grid& grid) {

@@ -21,6 +21,7 @@ enum class Fault : uint8_t {
   wrong_shared_bytes,    // launched for less shared memory than it uses
   throwing,              // an exception
   block_race,            // every block adds to the same element without an atomic
+  deep_stack,            // needs more stack than a fiber has
 };
 
 // out: [blocks, threads].
@@ -31,6 +32,10 @@ simt::Status count_barriers(simt::Stream stream, int32_t* out, int blocks, int t
 
 // Threads whose index is not below `keep` return before the barrier, which then needs the others.
 simt::Status leave_early(simt::Stream stream, float* out, int threads, int keep);
+
+// Fills and sums `bytes` of shared memory: 50 KiB (more than a card gives without asking) or, when
+// `portable` is false, the most that any card has.
+simt::Status large_shared(simt::Stream stream, float* out, bool portable);
 
 // out[i] = linear index of the block from all three grid coordinates.
 simt::Status block_numbers(simt::Stream stream, int64_t* out, const simt::Grid& grid);

@@ -128,6 +128,27 @@ TEST_CASE("simt: shared memory that nobody wrote is NaN, again in each block") {
   });
 }
 
+TEST_CASE("simt: bits that nobody wrote differ between two orders") {
+  simt::Emulator forward({.order = simt::Order::forward});
+  simt::Emulator reverse({.order = simt::Order::reverse});
+  const Outcome a = run(forward.stream(), Fault::unwritten_memory);
+  const Outcome b = run(reverse.stream(), Fault::unwritten_memory);
+  CHECK(std::memcmp(&a.out[0], &b.out[0], sizeof(float)) != 0);
+}
+
+#if !defined(__SANITIZE_THREAD__)
+TEST_CASE("simt: running off a stack ends the process, and does not write over a neighbour") {
+  const test::Finished finished = run_planted("deep_stack");
+  CAPTURE(finished.err);
+  CHECK(finished.code != 0);
+#if defined(__SANITIZE_ADDRESS__)
+  CHECK(finished.err.find("stack-overflow") != std::string::npos);
+#else
+  CHECK(finished.code == 128 + 11);    // SIGSEGV: the guard page
+#endif
+}
+#endif
+
 #if !defined(__SANITIZE_THREAD__)
 TEST_CASE("simt: a missing barrier gives other bits in another order") {
   std::vector<std::vector<float>> results;

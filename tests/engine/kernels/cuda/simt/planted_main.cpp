@@ -14,6 +14,7 @@ int main(int count, char** arguments) {
       {"none", Fault::none},
       {"missing_barrier", Fault::missing_barrier},
       {"missing_warp_barrier", Fault::missing_warp_barrier},
+      {"deep_stack", Fault::deep_stack},
       {"overflow", Fault::overflow},
       {"block_race", Fault::block_race}};
   if (count != 2 || !kFaults.contains(arguments[1])) {

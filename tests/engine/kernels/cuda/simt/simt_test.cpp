@@ -119,6 +119,17 @@ TEST_CASE("simt: the largest block fits, and the count of switches is bounded") 
   CHECK(emulator.switches() == 1024 * 13);
 }
 
+TEST_CASE("simt: shared memory is as large as a card allows") {
+  simt::for_each_order([](simt::Stream stream, const std::string& order) {
+    CAPTURE(order);
+    std::vector<float> out(2);
+    CHECK(test::large_shared(stream, &out[0], true).ok());
+    CHECK(test::large_shared(stream, &out[1], false).ok());
+    CHECK(out[0] == 50 * 1024 / 4);
+    CHECK(out[1] == simt::kSharedBytesMax / 4);
+  });
+}
+
 TEST_CASE("simt: a stream can keep launches and run them later, as often as it likes") {
   simt::Emulator emulator;
   std::vector<std::function<void()>> kept;
