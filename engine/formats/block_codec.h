@@ -24,6 +24,7 @@ DecodeBlock k_decoder(TensorType type);
 DecodeBlock iq_decoder(TensorType type);
 EncodeBlock simple_encoder(TensorType type);
 EncodeBlock k_encoder(TensorType type);
+EncodeBlock iq_encoder(TensorType type);
 
 template <class T>
 T load(const uint8_t* from) {

@@ -26,20 +26,20 @@ constexpr std::array kBlockTypes = {
     BlockType{q5_1, "Q5_1", 32, 24, kYes, kYes},
     BlockType{q8_0, "Q8_0", 32, 34, kYes, kYes},
     BlockType{q8_1, "Q8_1", 32, 36, kYes, kYes},
-    BlockType{q2_k, "Q2_K", 256, 84, kYes, kNo},
-    BlockType{q3_k, "Q3_K", 256, 110, kYes, kNo},
+    BlockType{q2_k, "Q2_K", 256, 84, kYes, kYes},
+    BlockType{q3_k, "Q3_K", 256, 110, kYes, kYes},
     BlockType{q4_k, "Q4_K", 256, 144, kYes, kYes},
     BlockType{q5_k, "Q5_K", 256, 176, kYes, kYes},
     BlockType{q6_k, "Q6_K", 256, 210, kYes, kYes},
     BlockType{q8_k, "Q8_K", 256, 292, kYes, kYes},
-    BlockType{iq2_xxs, "IQ2_XXS", 256, 66, kYes, kNo},
-    BlockType{iq2_xs, "IQ2_XS", 256, 74, kYes, kNo},
-    BlockType{iq3_xxs, "IQ3_XXS", 256, 98, kYes, kNo},
+    BlockType{iq2_xxs, "IQ2_XXS", 256, 66, kYes, kYes},
+    BlockType{iq2_xs, "IQ2_XS", 256, 74, kYes, kYes},
+    BlockType{iq3_xxs, "IQ3_XXS", 256, 98, kYes, kYes},
     BlockType{iq1_s, "IQ1_S", 256, 50, kYes, kNo},
-    BlockType{iq4_nl, "IQ4_NL", 32, 18, kYes, kNo},
-    BlockType{iq3_s, "IQ3_S", 256, 110, kYes, kNo},
-    BlockType{iq2_s, "IQ2_S", 256, 82, kYes, kNo},
-    BlockType{iq4_xs, "IQ4_XS", 256, 136, kYes, kNo},
+    BlockType{iq4_nl, "IQ4_NL", 32, 18, kYes, kYes},
+    BlockType{iq3_s, "IQ3_S", 256, 110, kYes, kYes},
+    BlockType{iq2_s, "IQ2_S", 256, 82, kYes, kYes},
+    BlockType{iq4_xs, "IQ4_XS", 256, 136, kYes, kYes},
     BlockType{i8, "I8", 1, 1, kYes, kNo},
     BlockType{i16, "I16", 1, 2, kYes, kNo},
     BlockType{i32, "I32", 1, 4, kYes, kNo},
@@ -53,6 +53,7 @@ constexpr std::array kBlockTypes = {
     BlockType{nvfp4, "NVFP4", 64, 36, kYes, kNo},
     BlockType{q1_0, "Q1_0", 128, 18, kYes, kNo},
     BlockType{q2_0, "Q2_0", 64, 18, kYes, kNo},
+    BlockType{fp8, "FP8", 128, 132, kYes, kYes},
 };
 
 bool equal_ignoring_case(std::string_view a, std::string_view b) {
@@ -87,7 +88,8 @@ DecodeBlock find_decoder(TensorType type) {
 
 EncodeBlock find_encoder(TensorType type) {
   if (EncodeBlock encode = simple_encoder(type)) return encode;
-  return k_encoder(type);
+  if (EncodeBlock encode = k_encoder(type)) return encode;
+  return iq_encoder(type);
 }
 
 }  // namespace

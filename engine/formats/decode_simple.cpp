@@ -1,6 +1,7 @@
 // Scalar decoding of plain numbers and of the 32- to 256-element types with one scale per block.
 // Formulas: reference/engine.md section 3.2; i is the element index inside the block.
 #include "engine/formats/block_codec.h"
+#include "engine/formats/fp8.h"
 
 #include <cmath>
 
@@ -62,6 +63,11 @@ void decode_iq4_nl(const uint8_t* b, float* out) {
 
 constexpr float kE2m1[16] = {0.0f,  0.5f,  1.0f,  1.5f,  2.0f,  3.0f,  4.0f,  6.0f,
                              -0.0f, -0.5f, -1.0f, -1.5f, -2.0f, -3.0f, -4.0f, -6.0f};
+
+void decode_fp8(const uint8_t* b, float* out) {
+  const auto scale = load<float>(b);
+  for (int i = 0; i < 128; ++i) out[i] = scale * e4m3_to_f32(b[4 + i]);
+}
 
 void decode_mxfp4(const uint8_t* b, float* out) {
   const float scale = std::ldexp(1.0f, int{b[0]} - 127);
@@ -143,6 +149,7 @@ DecodeBlock simple_decoder(TensorType type) {
     case TensorType::q8_1: return decode_q8_1;
     case TensorType::iq4_nl: return decode_iq4_nl;
     case TensorType::mxfp4: return decode_mxfp4;
+    case TensorType::fp8: return decode_fp8;
     case TensorType::nvfp4: return decode_nvfp4;
     case TensorType::q1_0: return decode_q1_0;
     case TensorType::q2_0: return decode_q2_0;

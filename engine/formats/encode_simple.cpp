@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "engine/formats/block_codec.h"
+#include "engine/formats/fp8.h"
 
 namespace swarm::engine::formats {
 namespace {
@@ -131,6 +132,14 @@ void encode_mxfp4(const float* x, uint8_t* b) {
   store_nibbles(codes, b + 1);
 }
 
+// scale = max / 448; the codes are of x / scale.
+void encode_fp8(const float* x, uint8_t* b) {
+  const float scale = std::abs(extreme(x, 128)) / kE4m3Max;
+  const float is = inverse(scale);
+  store(b, scale);
+  for (int i = 0; i < 128; ++i) b[4 + i] = f32_to_e4m3(x[i] * is);
+}
+
 }  // namespace
 
 EncodeBlock simple_encoder(TensorType type) {
@@ -144,6 +153,7 @@ EncodeBlock simple_encoder(TensorType type) {
     case TensorType::q8_0: return encode_q8_0;
     case TensorType::q8_1: return encode_q8_1;
     case TensorType::mxfp4: return encode_mxfp4;
+    case TensorType::fp8: return encode_fp8;
     default: return nullptr;
   }
 }

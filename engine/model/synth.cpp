@@ -67,7 +67,9 @@ uint32_t file_type(std::string_view type) {
   constexpr std::pair<std::string_view, uint32_t> kFileTypes[] = {
       {"F32", 0},   {"F16", 1},   {"Q4_0", 2},    {"Q4_1", 3},    {"Q8_0", 7},
       {"Q5_0", 8},  {"Q5_1", 9},  {"Q4_K", 14},   {"Q4_K_M", 15}, {"Q5_K", 16},
-      {"Q5_K_M", 17}, {"Q6_K", 18}, {"BF16", 32}, {"MXFP4", 38}};
+      {"Q5_K_M", 17}, {"Q6_K", 18}, {"BF16", 32}, {"MXFP4", 38},  {"MXFP4_MOE", 38},
+      {"Q2_K", 10}, {"Q3_K", 11}, {"IQ2_XXS", 19}, {"IQ2_XS", 20}, {"IQ3_XXS", 23},
+      {"IQ4_NL", 25}, {"IQ3_S", 26}, {"IQ2_S", 28}, {"IQ2_S_IQ3_S", 28}, {"IQ4_XS", 30}};
   for (const auto& [name, id] : kFileTypes)
     if (name == type) return id;
   return 0;
@@ -198,20 +200,43 @@ std::vector<std::string> synth_presets() {
   return names;
 }
 
+std::span<const std::string_view> synth_mixes() {
+  static constexpr std::string_view kMixes[] = {"Q4_K_M", "Q5_K_M", "IQ2_S_IQ3_S", "MXFP4_MOE",
+                                                "FP8"};
+  return kMixes;
+}
+
 Result<TensorType> type_in_mix(std::string_view mix, std::string_view part, int32_t layer,
                                int32_t layers) {
+  const bool end = part == "embd" || part == "output";   // attn_output has its full name
   if (mix == "Q4_K_M" || mix == "Q5_K_M") {
     const bool wide = part == "attn_v" || part == "ffn_down" || part == "ffn_down_exps";
     if (part == "output" || (wide && is_favoured(layer, layers))) return TensorType::q6_k;
     return mix == "Q4_K_M" ? TensorType::q4_k : TensorType::q5_k;
   }
+  if (mix == "IQ2_S_IQ3_S") {
+    if (end) return TensorType::q6_k;
+    if (part.starts_with("attn")) return TensorType::q4_k;
+    return part.starts_with("ffn_down") ? TensorType::iq3_s : TensorType::iq2_s;
+  }
+  if (mix == "MXFP4_MOE") {
+    return part.ends_with("_exps") ? TensorType::mxfp4 : TensorType::q8_0;
+  }
+  if (mix == "FP8") return end ? TensorType::bf16 : TensorType::fp8;
   SWARM_TRY(const formats::BlockType* type, formats::block_type_by_name(mix));
   // Q8_1 and Q8_K hold activations, not weights.
-  if (!type->encodable || type->type == TensorType::q8_1 || type->type == TensorType::q8_k)
-    return unsupported("cannot make weights of type " + std::string(type->name) +
-                       "; expected F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, MXFP4, Q4_K, "
-                       "Q5_K, Q6_K, Q4_K_M or Q5_K_M");
-  return type->type;
+  const auto weights = [](const formats::BlockType& t) {
+    return t.encodable && t.type != TensorType::q8_1 && t.type != TensorType::q8_k;
+  };
+  if (weights(*type)) return type->type;
+  std::string known;
+  for (const std::string_view name : synth_mixes()) known += std::string(name) + ", ";
+  for (const formats::BlockType& other : formats::block_types()) {
+    if (weights(other) && other.type != TensorType::fp8) known += std::string(other.name) + ", ";
+  }
+  known.resize(known.size() - 2);
+  return unsupported("cannot make weights of type " + std::string(type->name) +
+                     "; expected one of " + known);
 }
 
 std::string synth_source(const SynthSpec& spec) {

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -18,12 +19,18 @@ namespace swarm::engine::model {
 
 struct SynthSpec {
   std::string preset = {};   // see synth_presets()
-  std::string type = {};     // a tensor type or the mix Q4_K_M or Q5_K_M; "" = the preset's own
+  std::string type = {};     // a tensor type or a mix of synth_mixes(); "" = the preset's own
   int32_t layers = 0;        // 0 = as many as the preset has
   uint64_t seed = 0;
 };
 
 std::vector<std::string> synth_presets();
+
+// Q4_K_M and Q5_K_M as published; IQ2_S_IQ3_S: gate and up IQ2_S, down IQ3_S, attention Q4_K,
+// embedding and head Q6_K; MXFP4_MOE: experts MXFP4, all else Q8_0; FP8 as the block-wise
+// checkpoints of Hugging Face: embedding and head BF16, all else FP8. Every other type is used for
+// all matrices.
+std::span<const std::string_view> synth_mixes();
 
 // The file before it is written; the weights are made tensor by tensor when they are needed.
 Result<formats::GgufBuilder> build_synthetic(const SynthSpec& spec);
@@ -35,7 +42,7 @@ Result<std::shared_ptr<const formats::GgufFile>> make_synthetic(const SynthSpec&
 std::string synth_source(const SynthSpec& spec);
 
 // The tensor type that a mix gives one matrix, or the type itself for a pure one. Rules of
-// reference/engine.md section 6.2: part is "attn_v", "ffn_down", "output" or anything else.
+// reference/engine.md section 6.2: part is a tensor's name without block and ".weight", or "embd".
 Result<formats::TensorType> type_in_mix(std::string_view mix, std::string_view part, int32_t layer,
                                         int32_t layers);
 

@@ -1,7 +1,9 @@
 #include "engine/model/synth_blocks.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
+#include <optional>
 #include <span>
 
 #include "engine/base/check.h"
@@ -87,8 +89,95 @@ void random_q6_k(float std_dev, Rng& rng, std::span<std::byte> block) {
   store_f16(block.data() + 208, std_dev / (kScaleRms * 64.0f / 3.4641016f));
 }
 
-bool has_direct(TensorType type) {
-  return type == TensorType::q4_k || type == TensorType::q5_k || type == TensorType::q6_k;
+// Where the f16 factor of a block of random codes is; nullopt: not that kind of type.
+std::optional<size_t> factor_at(TensorType type) {
+  using enum TensorType;
+  switch (type) {
+    case q4_0: case q5_0: case q8_0: case iq2_xxs: case iq2_xs: case iq2_s: case iq3_xxs:
+    case iq3_s: case iq4_nl: case iq4_xs: return 0;
+    case q3_k: return 108;
+    default: return std::nullopt;
+  }
+}
+
+// Any bits are valid codes; then the factors. A sign at random takes the mean of codes that are
+// not symmetric away; types with a minimum have it in the middle of their codes.
+void random_block(TensorType type, float factor, Rng& rng, std::span<std::byte> block) {
+  random_bytes(rng, block);
+  const float sign = (rng.next() & 1) != 0 ? 1.0f : -1.0f;
+  if (const auto at = factor_at(type)) {
+    store_f16(block.data() + *at, sign * factor);
+  } else if (type == TensorType::q4_1 || type == TensorType::q5_1) {
+    store_f16(block.data(), factor);
+    store_f16(block.data() + 2, factor * (type == TensorType::q4_1 ? -7.5f : -15.5f));
+  } else if (type == TensorType::q2_k) {
+    for (std::byte& scale : block.first(16)) {
+      const auto low = (scale & std::byte{7}) | std::byte{8};
+      scale = low | (low << 4);
+    }
+    store_f16(block.data() + 80, factor);
+    store_f16(block.data() + 82, factor * 1.5f);
+  } else if (type == TensorType::fp8) {
+    std::memcpy(block.data(), &factor, sizeof factor);
+    for (std::byte& code : block.subspan(sizeof factor)) {
+      if ((code & std::byte{127}) == std::byte{127}) code ^= std::byte{1};   // NaN
+    }
+  } else {
+    // MXFP4: the power of two below or above, so often that the spread is right on average.
+    SWARM_CHECK(type == TensorType::mxfp4);
+    const int exponent = std::ilogb(factor);
+    const float ratio = std::ldexp(factor, -exponent);                      // in [1, 2)
+    const bool above = 3.0 * rng.uniform() < double{ratio} * double{ratio} - 1.0;
+    block[0] = static_cast<std::byte>(exponent + (above ? 1 : 0) + 127);
+  }
+}
+
+// The spread of a type's random blocks with factor one.
+double unit_spread(const formats::BlockType& type) {
+  constexpr int kBlocks = 1024;
+  Rng rng(1);
+  std::vector<std::byte> block(type.block_bytes);
+  std::vector<float> values(type.block_elements);
+  double squares = 0;
+  for (int i = 0; i < kBlocks; ++i) {
+    random_block(type.type, 1.0f, rng, block);
+    SWARM_CHECK(formats::dequantize(type.type, block, values).has_value());
+    for (const float value : values) squares += double{value} * value;
+  }
+  return std::sqrt(squares / (kBlocks * static_cast<double>(type.block_elements)));
+}
+
+// Four values of every random word, evenly spread over +- sqrt(3) standard deviations.
+void random_halves(TensorType type, Bell bell, Rng& rng, std::span<std::byte> out) {
+  const float step = bell.std_dev * 1.7320508f / 32768.0f;
+  uint64_t word = 0;
+  for (size_t at = 0; at < out.size(); at += 2, word >>= 16) {
+    if (at % 8 == 0) word = rng.next();
+    const auto whole = static_cast<int16_t>(word & 0xffff);
+    const float value = bell.mean + step * (static_cast<float>(whole) + 0.5f);
+    const uint16_t bits =
+        type == TensorType::f16 ? formats::f32_to_f16(value) : formats::f32_to_bf16(value);
+    std::memcpy(out.data() + at, &bits, sizeof bits);
+  }
+}
+
+bool is_half(TensorType type) { return type == TensorType::f16 || type == TensorType::bf16; }
+
+void random_blocks(const formats::BlockType& type, Bell bell, Rng& rng,
+                   std::span<std::byte> data) {
+  const bool own = type.type == TensorType::q4_k || type.type == TensorType::q5_k ||
+                   type.type == TensorType::q6_k;
+  const auto factor = own ? 0.0f : static_cast<float>(bell.std_dev / unit_spread(type));
+  for (size_t at = 0; at < data.size(); at += type.block_bytes) {
+    const auto block = data.subspan(at, type.block_bytes);
+    if (!own) {
+      random_block(type.type, factor, rng, block);
+    } else if (type.type == TensorType::q6_k) {
+      random_q6_k(bell.std_dev, rng, block);
+    } else {
+      random_q45_k(type.type, bell.std_dev, rng, block);
+    }
+  }
 }
 
 }  // namespace
@@ -98,16 +187,13 @@ std::vector<std::byte> random_tensor(TensorType type, uint64_t elements, Bell be
   const formats::BlockType* block_type = formats::find_block_type(type);
   SWARM_CHECK(block_type != nullptr);
   SWARM_CHECK(elements % block_type->block_elements == 0, elements, block_type->name);
-  if (blocks == SynthBlocks::encoded || !has_direct(type))
+  if (blocks == SynthBlocks::encoded || type == TensorType::f32)
     return encode(*block_type, elements, bell, rng);
   std::vector<std::byte> data(elements / block_type->block_elements * block_type->block_bytes);
-  for (size_t at = 0; at < data.size(); at += block_type->block_bytes) {
-    const auto block = std::span(data).subspan(at, block_type->block_bytes);
-    if (type == TensorType::q6_k) {
-      random_q6_k(bell.std_dev, rng, block);
-    } else {
-      random_q45_k(type, bell.std_dev, rng, block);
-    }
+  if (is_half(type)) {
+    random_halves(type, bell, rng, data);
+  } else {
+    random_blocks(*block_type, bell, rng, data);
   }
   return data;
 }

@@ -16,8 +16,8 @@ struct Bell {
   float std_dev = 1.0f;
 };
 
-// encoded: bell-shaped values through quantize(). direct: K types get random codes with valid
-// scales of the same spread, a hundred times faster; other types are encoded all the same.
+// encoded: bell-shaped values through quantize(). direct: random codes with valid scales of the
+// same spread (F16 and BF16: evenly spread values), many times faster; F32 is encoded all the same.
 enum class SynthBlocks : uint8_t { encoded, direct };
 
 // elements is a multiple of the block size.

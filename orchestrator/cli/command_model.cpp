@@ -192,7 +192,8 @@ void register_synth(CLI::App& model, CommandContext& context) {
   sub->add_option("--layers", options->spec.layers, "layers (default: those of the preset)")
       ->check(CLI::Range(1, 1024));
   sub->add_option("--type", options->spec.type,
-                  "tensor type, or the mix Q4_K_M or Q5_K_M (default: the preset's)");
+                  "tensor type, or a mix: Q4_K_M, Q5_K_M, IQ2_S_IQ3_S, MXFP4_MOE (default: the "
+                  "preset's)");
   sub->add_option("--seed", options->spec.seed, "seed of the weights (default 0)");
   sub->add_flag("--json", options->json, "print one JSON object");
   set_action(*sub, context, options, run_synth);

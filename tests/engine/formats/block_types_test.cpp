@@ -11,6 +11,7 @@
 #include <set>
 
 #include "engine/base/rng.h"
+#include "engine/formats/fp8.h"
 #include "engine/formats/gguf.h"
 #include "engine/formats/iq_codebooks.h"
 #include "tests/support/support.h"
@@ -66,8 +67,9 @@ TEST_CASE("block types: ids and sizes are those of the gguf package") {
     CHECK(type->block_bytes == number(2));
     ids.insert(number(0));
   }
-  for (const BlockType& type : block_types())  // Q8_1 is only a format of activations
-    if (type.type != TensorType::q8_1) CHECK(ids.contains(static_cast<uint32_t>(type.type)));
+  for (const BlockType& type : block_types())  // Q8_1 is only for activations, FP8 is ours
+    if (type.type != TensorType::q8_1 && type.type != TensorType::fp8)
+      CHECK(ids.contains(static_cast<uint32_t>(type.type)));
 }
 
 TEST_CASE("block types: every type decodes to what other implementations decode") {
@@ -134,19 +136,20 @@ TEST_CASE("block types: the simple quantizers are bit-equal to the reference") {
   }
 }
 
-TEST_CASE("block types: K quantizers err at most 2 % more than the reference quantizers") {
+TEST_CASE("block types: quantizers that search err at most 2 % more than the reference ones") {
   const auto file = golden_file("quantizers.gguf");
   const TensorView& input = *file->find_tensor("k_input");
   const std::vector<float> values = floats(input);
   const size_t row = input.dims[0];
-  for (const char* name : {"Q4_K", "Q5_K", "Q6_K"}) {
+  for (const char* name : {"Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ2_XXS", "IQ2_XS", "IQ2_S",
+                           "IQ3_XXS", "IQ3_S", "IQ4_NL", "IQ4_XS"}) {
     const BlockType* type = *block_type_by_name(name);
     const auto reference = file->array(std::string("rmse.") + name);
     REQUIRE(reference.has_value());
     REQUIRE(reference->size() == values.size() / row);
     for (size_t r = 0; r < reference->size(); ++r) {
       const auto want = std::span(values).subspan(r * row, row);
-      std::vector<std::byte> blocks(row / 256 * type->block_bytes);
+      std::vector<std::byte> blocks(row / type->block_elements * type->block_bytes);
       std::vector<float> decoded(row);
       REQUIRE(quantize(type->type, want, blocks).has_value());
       REQUIRE(dequantize(type->type, blocks, decoded).has_value());
@@ -157,6 +160,61 @@ TEST_CASE("block types: K quantizers err at most 2 % more than the reference qua
       CHECK(ratio > 0.3);  // a smaller error than that would be a broken measurement
     }
   }
+}
+
+TEST_CASE("block types: E4M3 and block-wise FP8 are what torch makes of them") {
+  const auto file = golden_file("fp8.gguf");
+  const std::vector<float> decoded = floats(*file->find_tensor("decoded"));
+  REQUIRE(decoded.size() == 256);
+  for (uint32_t code = 0; code < 256; ++code) {
+    CAPTURE(code);
+    const float value = e4m3_to_f32(static_cast<uint8_t>(code));
+    if (decoded[code] == 1000.0f) {
+      CHECK(std::isnan(value));
+    } else {
+      CHECK(std::bit_cast<uint32_t>(value) == std::bit_cast<uint32_t>(decoded[code]));
+      CHECK(f32_to_e4m3(value) == code);
+    }
+  }
+  const std::vector<float> input = floats(*file->find_tensor("input"));
+  const auto codes = part(*file, "input", "codes").data;
+  for (size_t i = 0; i < input.size(); ++i) {
+    CAPTURE(input[i]);
+    CHECK(f32_to_e4m3(input[i]) == static_cast<uint8_t>(codes[i]));
+  }
+  CHECK(f32_to_e4m3(1e9f) == 0x7e);   // a weight is never made a NaN
+  CHECK(f32_to_e4m3(-INFINITY) == 0xfe);
+  CHECK(f32_to_e4m3(NAN) == 0x7f);
+}
+
+TEST_CASE("block types: rows of a block-wise FP8 matrix decode like torch's, from any first row") {
+  const auto file = golden_file("fp8.gguf");
+  constexpr size_t kCols = 256, kRows = 130, kRowBytes = 2 * 132;
+  const auto data = part(*file, "matrix", "codes").data;
+  const std::span codes(reinterpret_cast<const uint8_t*>(data.data()), data.size());
+  const std::vector<float> scales = floats(part(*file, "matrix", "scales"));
+  const std::vector<float> want = floats(part(*file, "matrix", "values"));
+  const auto rows = file->array("matrix.rows");
+  REQUIRE(rows.has_value());
+  for (size_t i = 0; i < rows->size(); ++i) {
+    const auto row = static_cast<size_t>(std::get<int32_t>((*rows)[i]));
+    for (const size_t first : {size_t{0}, row}) {
+      const size_t last = first == 0 ? kRows : row + 1;
+      std::vector<std::byte> packed((last - first) * kRowBytes);
+      REQUIRE(pack_fp8_rows(codes.subspan(first * kCols, (last - first) * kCols), scales, first,
+                            kCols, packed).has_value());
+      std::vector<float> got(kCols);
+      const auto bytes = std::span(packed).subspan((row - first) * kRowBytes, kRowBytes);
+      REQUIRE(dequantize(TensorType::fp8, bytes, got).has_value());
+      CAPTURE(row);
+      const auto bad = test::compare(got, std::span(want).subspan(i * kCols, kCols), {.rel = 1e-7});
+      if (bad) FAIL(*bad);
+    }
+  }
+  std::vector<std::byte> out(kRowBytes);
+  CHECK(pack_fp8_rows(codes.first(100), scales, 0, 100, out).has_error());
+  CHECK(pack_fp8_rows(codes.first(kCols), scales, 256, kCols, out).has_error());
+  CHECK(pack_fp8_rows(codes.first(2 * kCols), scales, 0, kCols, out).has_error());
 }
 
 TEST_CASE("block types: f16 converts all 65536 patterns there and back") {
@@ -230,8 +288,10 @@ TEST_CASE("block types: extreme but finite values encode without a trap and deco
       REQUIRE(dequantize(type.type, block, decoded).has_value());
       for (size_t i = 0; i < values.size(); ++i) {
         REQUIRE(std::isfinite(decoded[i]));
-        // MXFP4 is the coarsest: just below a power of two it saturates at 6/8 of the largest.
-        if (extreme >= 1e3f) REQUIRE(std::abs(decoded[i] - values[i]) <= 0.75f * extreme);
+        // MXFP4 saturates just below a power of two at 6/8 of the largest. A lattice of three
+        // levels may be a level off to reach a point: (43 - 25) / 43 of the largest, which is 3.
+        const float steps = type.name.starts_with("IQ2") ? 1.6f : 0.75f;
+        if (extreme >= 1e3f) REQUIRE(std::abs(decoded[i] - values[i]) <= steps * extreme);
       }
     }
   }

@@ -15,12 +15,7 @@
 namespace swarm::test {
 namespace {
 
-// Instrumented builds take the first quarter of the seeds: each seed is a case of its own.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr int kSchemas = 150;
-#else
 constexpr int kSchemas = 600;
-#endif
 constexpr size_t kTokensMax = 60;
 
 struct Tally {

@@ -8,7 +8,7 @@ Usage: make_blocks.py LIBGGML_BASE OUT_FOLDER
 blocks.gguf (written by the `gguf` package): per type T two tensors, T.blocks (random blocks as I8)
 and T.values (the decoded F32); `block_sizes` = [id, elements, bytes, ...]; `codebook.NAME` = FNV-1a
 of the expanded lattice codebook. quantizers.gguf: inputs, codes of the simple quantizers (bits),
-and `rmse.T` of the K quantizers on the tensor `k_input` (F16, one kind of data per row).
+and `rmse.T` of the K and IQ quantizers on the tensor `k_input` (F16, one kind of data per row).
 """
 import ctypes
 import sys
@@ -33,6 +33,10 @@ DECODED_BY_GGUF = ["F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K"
                    "Q5_K", "Q6_K", "IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS",
                    "IQ3_S", "IQ4_NL", "IQ4_XS", "TQ1_0", "TQ2_0", "MXFP4", "NVFP4"]
 DECODED_BY_GGML = ["Q8_K", "Q1_0", "Q2_0"]
+
+
+# Quantizers that search: only their error is compared.
+SEARCHED = ["Q2_K", "Q3_K", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S", "IQ4_NL", "IQ4_XS"]
 
 
 def random_blocks(rng, name):
@@ -154,7 +158,24 @@ def write_quantizers(ggml, path):
             rmse.append(float(np.sqrt(np.mean((decoded - row).astype(np.float64) ** 2))))
         print(name, rmse)
         writer.add_array("rmse." + name, rmse)
+    for name in SEARCHED:
+        rmse = [searched_rmse(ggml, name, row) for row in inputs.astype(np.float32)]
+        print(name, rmse)
+        writer.add_array("rmse." + name, rmse)
     finish(writer)
+
+
+def searched_rmse(ggml, name, row):
+    """Through ggml_quantize_chunk, with an importance matrix of ones where one is mandatory."""
+    elements, size = SIZES[name]
+    out = np.zeros(row.size // elements * size, np.uint8)
+    ones = np.ones(row.size, np.float32)
+    pointer = lambda array: array.ctypes.data_as(ctypes.c_void_p)
+    ggml.ggml_quantize_chunk(
+        ctypes.c_int(IDS[name]), pointer(row), pointer(out), ctypes.c_int64(0), ctypes.c_int64(1),
+        ctypes.c_int64(row.size), pointer(ones))
+    decoded = quants.dequantize(out.reshape(-1, size), Type[name]).reshape(-1)
+    return float(np.sqrt(np.mean((decoded - row).astype(np.float64) ** 2)))
 
 
 def finish(writer):
@@ -168,6 +189,7 @@ def main():
     ggml = ctypes.CDLL(sys.argv[1])
     for function in [n for n in dir(ggml) if n.startswith("quantize_row")]:
         getattr(ggml, function).restype = None
+    ggml.ggml_quantize_chunk.restype = ctypes.c_size_t
     write_blocks(ggml, sys.argv[2] + "/blocks.gguf")
     write_quantizers(ggml, sys.argv[2] + "/quantizers.gguf")
 
