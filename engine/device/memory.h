@@ -63,8 +63,8 @@ class Buffer {
   Buffer() = default;
   Buffer(Handle handle, size_t count) : handle_(std::move(handle)), count_(count) {}
 
-  DeviceSpan<T> span() const { return {static_cast<T*>(handle_.get()), count_}; }
-  size_t size() const { return count_; }
+  DeviceSpan<T> span() const { return {static_cast<T*>(handle_.get()), size()}; }
+  size_t size() const { return handle_ ? count_ : 0; }   // 0 once it was moved from
 
  private:
   Handle handle_;
@@ -109,8 +109,8 @@ class PinnedBuffer {
   PinnedBuffer() = default;
   PinnedBuffer(Handle handle, size_t count) : handle_(std::move(handle)), count_(count) {}
 
-  PinnedSpan<T> span() const { return {static_cast<T*>(handle_.get()), count_}; }
-  size_t size() const { return count_; }
+  PinnedSpan<T> span() const { return {static_cast<T*>(handle_.get()), size()}; }
+  size_t size() const { return handle_ ? count_ : 0; }   // 0 once it was moved from
 
  private:
   Handle handle_;

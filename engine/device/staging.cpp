@@ -20,16 +20,25 @@ Staging::Staging(Stream& stream, Block first, Block second)
 
 Result<void> Staging::upload_bytes(DeviceSpan<std::byte> to, std::span<const std::byte> from) {
   const size_t step = blocks_[0].memory.size();
-  size_t turn = 0;
-  for (size_t at = 0; at < from.size(); at += step, turn ^= 1) {
-    Block& block = blocks_[turn];
+  for (size_t at = 0; at < from.size(); at += step) {
     const size_t count = std::min(step, from.size() - at);
-    SWARM_TRY_VOID(block.done.synchronize());   // the transfer two turns ago still reads the block
-    std::memcpy(block.memory.span().data(), from.data() + at, count);
-    stream_->copy(to.subspan(at, count), block.memory.span().first(count));
-    stream_->record(block.done);
+    SWARM_TRY(const std::span<std::byte> into, block());
+    std::memcpy(into.data(), from.data() + at, count);
+    send(to.subspan(at, count));
   }
-  return stream_->synchronize();
+  return finish();
+}
+
+Result<std::span<std::byte>> Staging::block() {
+  SWARM_TRY_VOID(blocks_[turn_].done.synchronize());
+  return blocks_[turn_].memory.span().host();
+}
+
+void Staging::send(DeviceSpan<std::byte> to) {
+  Block& block = blocks_[turn_];
+  stream_->copy(to, block.memory.span().first(to.size()));
+  stream_->record(block.done);
+  turn_ ^= 1;
 }
 
 Result<void> Staging::download_bytes(std::span<std::byte> to, DeviceSpan<const std::byte> from) {

@@ -1,7 +1,9 @@
 // engine/device/staging.h — Copies between ordinary host memory (a mapped file, a vector) and the
-// device, through two page-locked blocks, so that reading the source overlaps the transfer. Both
-// verbs return when the data is there: the source may be unmapped, the target read. For loading and
-// tests; steps use page-locked buffers of their own. One thread; dies before its stream.
+// device, through two page-locked blocks, so that reading the source overlaps the transfer. upload()
+// and download() return when the data is there: the source may be unmapped, the target read. Who
+// makes the bytes anyway (repacked weights) writes them straight into a block: block(), send(), and
+// finish() at the very end. For loading and tests; steps use page-locked buffers of their own. One
+// thread; dies before its stream.
 #pragma once
 
 #include <cstddef>
@@ -29,6 +31,14 @@ class Staging {
                            from.bytes()});
   }
 
+  // The block to write next, once the transfer that last read it is over. Stays the same until
+  // send().
+  Result<std::span<std::byte>> block();
+  // Starts copying the first to.size() bytes of block() and returns at once.
+  void send(DeviceSpan<std::byte> to);
+  // Waits for everything that was sent.
+  Result<void> finish() { return stream_->synchronize(); }
+
  private:
   struct Block {
     PinnedBuffer<std::byte> memory;
@@ -40,6 +50,7 @@ class Staging {
 
   Stream* stream_;
   Block blocks_[2];
+  size_t turn_ = 0;          // the block that is written next
 };
 
 }  // namespace swarm::engine::device

@@ -1,6 +1,7 @@
 // The arena on whichever backend is under test; the plan alone in plan_test.cpp.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 #include <vector>
@@ -114,6 +115,38 @@ TEST_CASE("staging: any length survives, whatever the block") {
       REQUIRE(staging.download(std::span(out), memory.span()).has_value());
       CHECK(in == out);
     }
+}
+
+TEST_CASE("staging: blocks written in place arrive in order, without a wait in between") {
+  auto device = test::open_device_under_test();
+  auto stream = device->make_stream().value();
+  auto staging = Staging::make(*device, stream, 64).value();
+  auto memory = device->allocate<std::byte>(1000, "memory").value();
+  size_t at = 0, turns = 0;
+  while (at < memory.size()) {
+    const std::span<std::byte> block = staging.block().value();
+    REQUIRE(block.size() == 64);
+    CHECK(staging.block().value().data() == block.data());
+    const size_t count = std::min<size_t>(memory.size() - at, turns++ % 2 == 0 ? 64 : 33);
+    for (size_t i = 0; i < count; ++i) block[i] = static_cast<std::byte>((at + i) * 7);
+    staging.send(memory.span().subspan(at, count));
+    at += count;
+  }
+  REQUIRE(staging.finish().has_value());
+  std::vector<std::byte> seen(memory.size());
+  REQUIRE(staging.download(std::span(seen), memory.span()).has_value());
+  for (size_t i = 0; i < seen.size(); ++i) CHECK(seen[i] == static_cast<std::byte>(i * 7));
+}
+
+TEST_CASE("arena: can be moved") {
+  auto device = test::open_device_under_test();
+  auto stream = device->make_stream().value();
+  Arena first = Arena::open(*device, stream, small_plan()).value();
+  {
+    const Arena second = std::move(first);
+    CHECK(second.get<float>("weights/a").size() == 100);
+    CHECK(second.check_integrity(stream).has_value());
+  }
 }
 
 TEST_CASE("staging: a lost device is an error, not old data called new") {
