@@ -6,7 +6,9 @@
 namespace swarm::run {
 
 Plan plan_of(const config::Config& config) {
-  Plan plan{.name = config.name, .inputs = config.inputs, .tasks = {}, .agents = {}, .servers = {}};
+  Plan plan;
+  plan.name = config.name;
+  plan.inputs = config.recorded_inputs;
   for (const config::TaskEntry& task : config.tasks)
     plan.tasks.push_back({.name = task.name, .target = task.target, .after = task.after});
   for (const config::AgentEntry& agent : config.agents)

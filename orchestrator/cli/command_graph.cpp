@@ -67,12 +67,23 @@ std::vector<Picture> pictures_of(const run::StoredRun& stored) {
   return out;
 }
 
+// A title is free text; node names are letters, digits, _ and -.
+std::string escaped(const std::string& title, const char* quote) {
+  std::string out;
+  for (const char c : title)
+    if (c == '"')
+      out += quote;
+    else
+      out += c == '\n' || c == '\r' ? ' ' : c;
+  return out;
+}
+
 void print_mermaid(const std::vector<Picture>& pictures, std::ostream& out) {
   out << "flowchart LR\n";
   for (size_t i = 0; i < pictures.size(); ++i) {
     // Names are letters, digits, _ and -: safe as ids behind a prefix.
     const std::string prefix = "g" + std::to_string(i) + "_";
-    out << "  subgraph g" << i << "[\"" << pictures[i].title << "\"]\n";
+    out << "  subgraph g" << i << "[\"" << escaped(pictures[i].title, "#quot;") << "\"]\n";
     for (const std::string& node : pictures[i].nodes)
       out << "    " << prefix << node << "[\"" << node << "\"]\n";
     for (const Arrow& arrow : pictures[i].arrows) {
@@ -90,7 +101,8 @@ void print_dot(const std::vector<Picture>& pictures, std::ostream& out) {
     const auto id = [i](const std::string& node) {
       return "\"" + std::to_string(i) + "/" + node + "\"";
     };
-    out << "  subgraph cluster_" << i << " {\n    label=\"" << pictures[i].title << "\";\n";
+    out << "  subgraph cluster_" << i << " {\n    label=\""
+        << escaped(pictures[i].title, "\\\"") << "\";\n";
     for (const std::string& node : pictures[i].nodes)
       out << "    " << id(node) << " [label=\"" << node << "\"];\n";
     for (const Arrow& arrow : pictures[i].arrows)

@@ -92,9 +92,9 @@ run::Listener make_listener(const Options& options, CommandContext& context, Liv
   };
 }
 
-// Runs on the calling thread until the run has ended. leave: before the process ends at once.
+// Runs on the calling thread until the run has ended. view: may be null.
 run::RunResult drive(const config::Config& config, run::RunSettings settings,
-                     CommandContext& context, const std::function<void()>& leave) {
+                     CommandContext& context, LiveView* view) {
   net::io_context io(1);
   net::cancellation_signal cancel;
   net::signal_set signals(io, SIGINT, SIGTERM);
@@ -104,11 +104,11 @@ run::RunResult drive(const config::Config& config, run::RunSettings settings,
       if (error) return;
       // The journal is on the page cache line by line: nothing is lost by leaving now.
       if (asked) {
-        leave();
+        if (view != nullptr) view->finish();
         std::_Exit(kExitInterrupted);
       }
       asked = true;
-      context.err << "\ncancelling; again to leave at once\n" << std::flush;
+      if (view != nullptr) view->note("cancelling; again to leave at once");
       cancel.emit(net::cancellation_type::all);
       arm();
     });
@@ -153,9 +153,8 @@ Result<int> run_run(const Options& options, CommandContext& context) {
     settings.on_progress = [&view](std::string_view agent, const agents::Progress& progress) {
       view->progress(agent, progress);
     };
-  const run::RunResult result = drive(config, std::move(settings), context, [&view] {
-    if (view) view->finish();
-  });
+  const run::RunResult result =
+      drive(config, std::move(settings), context, view ? &*view : nullptr);
   view.reset();
   if (options.json) {
     context.out << dump_json(to_json(result)) << "\n";

@@ -167,6 +167,11 @@ void LiveView::say(const std::string& line) {
   if (!screen_) out_ << std::flush;
 }
 
+void LiveView::note(const std::string& line) {
+  say(line);
+  draw(true);
+}
+
 // Of the call that is being decoded, else of the last one.
 double LiveView::speed(const Row& row) const {
   const auto since = clock_.now() - row.decode_begin;
@@ -209,7 +214,8 @@ void LiveView::draw(bool now) {
 }
 
 void LiveView::erase() {
-  if (drawn_lines_ > 0) out_ << "\x1b[" << drawn_lines_ << "A\x1b[J";
+  // From the first column: a terminal echoes ^C.
+  if (drawn_lines_ > 0) out_ << "\r\x1b[" << drawn_lines_ << "A\x1b[J";
   drawn_lines_ = 0;
 }
 

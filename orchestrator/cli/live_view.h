@@ -33,6 +33,8 @@ class LiveView {
 
   void event(std::string_view type, const Json& data);
   void progress(std::string_view agent, const agents::Progress& progress);
+  // A line from elsewhere.
+  void note(const std::string& line);
   // Removes the block and shows the cursor; what follows is ordinary output. Idempotent.
   void finish();
 

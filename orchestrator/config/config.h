@@ -89,6 +89,7 @@ enum class Sync : uint8_t { async, step, off };
 struct Config {
   std::string name, description;
   Json inputs;                            // values by name
+  Json recorded_inputs;                   // the same for the record, see document
   // The resolved file, for the journal and its hash; ${env.X} stays, its value is never kept.
   Json document;
   std::vector<ModelEntry> models;

@@ -127,6 +127,13 @@ class Resolver {
 
   void resolve() { resolve(doc_, root_type()); }
 
+  // What read_inputs() found, with references where values came from the environment.
+  Json recorded_inputs() const {
+    Json out = inputs_;
+    for (const auto& [name, written] : environment_inputs_) out[name] = written;
+    return out;
+  }
+
  private:
   void read_input(const Node::Field& field, Json& values) {
     const Node* type_node = field.value.find("type");
@@ -156,6 +163,7 @@ class Resolver {
       if (fallback->pending) return;  // reported
       if (has_type(to_json(*fallback), type)) {
         values[field.key] = to_json(*fallback);
+        if (!fallback->written.empty()) environment_inputs_[field.key] = fallback->written;
       } else {
         problems_.push_back({"inputs." + field.key + ".default: expected " + type + ", found " +
                                  describe(*fallback),
@@ -215,11 +223,13 @@ class Resolver {
     }
   }
 
-  // text is a template that can be read.
-  static bool reads_environment(const Json& text) {
+  // Directly or through an input. text is a template that can be read.
+  bool reads_environment(const Json& text) const {
     const std::vector<Reference> found = references_in(text).value();
-    return std::any_of(found.begin(), found.end(),
-                       [](const Reference& one) { return one.path[0] == "env"; });
+    return std::any_of(found.begin(), found.end(), [this](const Reference& one) {
+      return one.path[0] == "env" ||
+             (one.path[0] == "inputs" && environment_inputs_.contains(one.path.back()));
+    });
   }
 
   Result<Json> lookup(const Reference& reference, bool& missing) const {
@@ -255,6 +265,7 @@ class Resolver {
   const LoadOptions& options_;
   std::vector<Problem>& problems_;
   Json inputs_ = Json::object();
+  std::map<std::string, std::string> environment_inputs_;  // name -> default as it was written
 };
 
 // File order, then column; flags last.
@@ -315,6 +326,7 @@ Loaded load_text(const std::string& text, const std::string& name, const std::st
   if (!out.problems.empty()) return out;
   out.config = build(document, directory);
   out.config->inputs = inputs;
+  out.config->recorded_inputs = resolver.recorded_inputs();
   if (out.config->name.empty()) out.config->name = fs::path(name).stem().string();
   return out;
 }

@@ -89,11 +89,6 @@ void TaskGraph::skip_impossible() {
   }
 }
 
-void TaskGraph::stop() {
-  for (State& state : states_)
-    if (state == State::waiting) state = State::skipped;
-}
-
 bool TaskGraph::done() const { return std::all_of(states_.begin(), states_.end(), ended); }
 
 }  // namespace swarm::graph

@@ -33,8 +33,6 @@ class TaskGraph {
   void start(int32_t task);
   // The task has ended; everything that thereby becomes impossible is skipped.
   void finish(int32_t task, bool succeeded);
-  // Nothing more will begin: all waiting tasks are skipped.
-  void stop();
 
   State state(int32_t task) const { return states_[static_cast<size_t>(task)]; }
   int32_t size() const { return static_cast<int32_t>(tasks_.size()); }

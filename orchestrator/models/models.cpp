@@ -1,5 +1,6 @@
 #include "orchestrator/models/models.h"
 
+#include <boost/regex.hpp>
 #include <fstream>
 #include <iterator>
 #include <set>
@@ -28,6 +29,8 @@ Result<agents::ScriptedModel::Step> parse_step(const Json& json, const std::stri
       step.label = value.get<std::string>();
     } else if (key == "pattern" && text) {
       step.pattern = value.get<std::string>();
+      if (boost::regex(step.pattern, boost::regex::no_except).status() != 0)
+        return bad_reply(file, index, "not a regular expression: " + dump_json(value));
     } else if (key == "content") {
       step.reply.content = text ? value.get<std::string>() : dump_json(value);
     } else if (key == "error" && text) {

@@ -197,6 +197,7 @@ class GraphRun {
   }
 
   GraphOutcome conclude() const {
+    SWARM_CHECK(graph_.done());
     GraphOutcome out;
     out.ok = true;
     out.outcome = tasks_.size() == 1 ? outcomes_[0].outcome : "succeeded";

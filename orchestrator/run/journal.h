@@ -40,7 +40,6 @@ class Journal {
   // from then on always: nothing may follow a line that was cut off.
   const std::string& append(std::string_view type, const Json& data);
   void flush();
-  uint64_t next_seq() const { return seq_; }
 
  private:
   void write_out();

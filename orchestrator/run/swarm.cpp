@@ -108,7 +108,7 @@ class SwarmRun {
     recorder_->event("run.start", {{"run", result_.id},
                                    {"name", config_.name},
                                    {"definition", hex(hash_text(dump_json(config_.document)))},
-                                   {"inputs", config_.inputs},
+                                   {"inputs", config_.recorded_inputs},
                                    {"seed", settings_.seed},
                                    {"versions", {{"swarm", settings_.version}}}});
   }

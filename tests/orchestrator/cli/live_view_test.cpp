@@ -17,7 +17,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-// Obeys line feeds, "cursor up", "erase below" and "show/hide cursor"; everything else is text.
+// Obeys line feeds, carriage returns, "cursor up", "erase below" and "show/hide cursor"; everything else is text.
 // A line that does not fit would be broken by a real terminal and spoil the block: it is counted.
 class Terminal {
  public:
@@ -27,9 +27,12 @@ class Terminal {
     for (size_t i = 0; i < bytes.size(); ++i) {
       if (bytes[i] == '\n') {
         ++row_;
+      } else if (bytes[i] == '\r') {
+        at_begin_ = true;
       } else if (bytes[i] == '\x1b') {
         i = control(bytes, i + 1);
       } else {
+        at_begin_ = false;
         if (lines_.size() <= row_) lines_.resize(row_ + 1);
         lines_[row_] += bytes[i];
       }
@@ -53,6 +56,7 @@ class Terminal {
     REQUIRE(end != std::string::npos);
     const std::string argument = bytes.substr(at + 1, end - at - 1);
     if (bytes[end] == 'A') {
+      REQUIRE(at_begin_);
       REQUIRE(row_ >= std::stoul(argument));
       row_ -= std::stoul(argument);
     } else if (bytes[end] == 'J') {
@@ -66,6 +70,7 @@ class Terminal {
 
   size_t columns_, row_ = 0;
   std::vector<std::string> lines_;
+  bool at_begin_ = true;        // the cursor moves up in the first column only
   bool cursor_shown_ = true;
   int too_long_ = 0;
 };
@@ -147,6 +152,8 @@ TEST_CASE("live view: frames of a round") {
   frame("edges");
   desk.event("round.start", R"({"task": "t", "round": 2, "goal": "Solver: add."})");
   frame("the next round reads what came along them");
+  desk.view.note("cancelling; again to leave at once");
+  desk.show();
   desk.view.finish();
   desk.show();
   frame("the end: only the story stays");

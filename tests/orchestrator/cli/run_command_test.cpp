@@ -143,6 +143,12 @@ TEST_CASE("cli: runs and graph read the journal") {
   CHECK(run({"graph", "r1", "--dir", project.runs}).out.find("g0_A -->|1.0| g0_B") !=
         std::string::npos);
   CHECK(run({"graph", project.file, "--format", "dot"}).out.find("\"1/A\"") != std::string::npos);
+  std::string text = test::read_file(project.file);
+  text.replace(text.find("name: pair"), 10, "name: 'a \"pair\"'");
+  test::write_file(project.file, text);
+  CHECK(run({"graph", project.file}).out.find("[\"a #quot;pair#quot;\"]") != std::string::npos);
+  CHECK(run({"graph", project.file, "--format", "dot"}).out.find("label=\"a \\\"pair\\\"\"") !=
+        std::string::npos);
 }
 
 TEST_CASE("cli: validate needs no inputs; mistakes are exit code 2 and counted") {

@@ -248,6 +248,22 @@ mcp:
   CHECK(again.description == config.description);
 }
 
+TEST_CASE("config: an input that reads the environment stays a reference in the record") {
+  REQUIRE(setenv("SWARM_TEST_SECRET", "s3cr3t-value", 1) == 0);
+  std::string text = kBase;
+  text.replace(text.find("  tau:"), 0, "  token: {default: \"Bearer ${env.SWARM_TEST_SECRET}\"}\n");
+  text += "description: \"with ${inputs.token}\"\n";
+  const Config config = good(text);
+  CHECK(config.inputs["token"] == "Bearer s3cr3t-value");
+  CHECK(config.description == "with Bearer s3cr3t-value");
+  CHECK(config.recorded_inputs["token"] == "Bearer ${env.SWARM_TEST_SECRET}");
+  CHECK(config.recorded_inputs["task"] == "price it");
+  CHECK(to_yaml(config.document).find("s3cr3t") == std::string::npos);
+  CHECK(good(to_yaml(config.document)).description == config.description);
+  // What somebody typed is no secret of the environment.
+  CHECK(good(text, {.inputs = {{"token", "typed"}}}).recorded_inputs["token"] == "typed");
+}
+
 TEST_CASE("config: what a running swarm cannot read is refused before it starts") {
   const std::string graph = "graph: {g: {topology: desk, in: \"";
   CHECK(refuses(kBase + graph + "${env.HOME}\"}}\n", "${env.HOME} cannot be read while"));

@@ -64,16 +64,6 @@ TEST_CASE("graph: always begins when everything before has ended, skipped or not
   CHECK(graph.ready() == Indices{2});
 }
 
-TEST_CASE("graph: stop skips what waits and lets running tasks end") {
-  TaskGraph graph({{}, {{0}}});
-  graph.start(0);
-  graph.stop();
-  CHECK(!graph.done());
-  graph.finish(0, true);
-  CHECK(graph.state(1) == State::skipped);
-  CHECK(graph.done());
-}
-
 TEST_CASE("graph: a cycle is a bug of the caller") {
   struct Thrown {};
   const ScopedCheckHandler handler([](const std::string&) { throw Thrown{}; });

@@ -253,6 +253,7 @@ TEST_CASE("script: replies are read from JSON, mistakes are named") {
   CHECK(steps[2].reply.tool_calls[0].arguments == Json{{"a", 1}});
   CHECK(steps[3].thrown->message == "boom");
   for (const char* bad : {"[]", "{}", R"({"replies": [{"lable": "A"}]})", R"({"replies": [1]})",
-                          R"({"replies": [{"tool_calls": [{}]}]})"})
+                          R"({"replies": [{"tool_calls": [{}]}]})",
+                          R"({"replies": [{"pattern": "("}]})"})
     CHECK(parse_script(bad, "s.json").has_error());
 }
