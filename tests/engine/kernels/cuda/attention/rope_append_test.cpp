@@ -6,9 +6,11 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <span>
 
 #include "engine/kernels/cuda/simt/emulator.h"
 #include "engine/kernels/kv_rows.h"
+#include "engine/kernels/reference/reference.h"
 #include "tests/engine/kernels/cuda/attention/paged_case.h"
 #include "tests/support/support.h"
 
@@ -230,6 +232,49 @@ TEST_CASE("rope_append: a row's bits do not depend on its neighbours or place in
   const KvPlace b = kv_alone.shape.k_place(alone.page(0, 7), 0, 3);
   CHECK(std::memcmp(&kv.k[a.codes], &kv_alone.k[b.codes], 128) == 0);
   CHECK(std::memcmp(&kv.k[a.scales], &kv_alone.k[b.scales], 8) == 0);
+}
+
+TEST_CASE("rope_append: q and the pages agree with the reference kernels") {
+  const Heads shape{.heads = 4, .kv_heads = 2, .head_dim = 128};
+  const test::PagedBatch batch({{.position = 5, .count = 4}, {.position = 0, .count = 2}}, 4, 3);
+  const Inputs in(shape, batch);
+  simt::Emulator emulator;
+  test::PagedKv got(KvType::f32, KvType::f16, 4, 2, 128, batch.page_count), want = got;
+  std::vector<float> q = in.q, want_q = in.q, want_k = in.k;
+  run(emulator.stream(), shape, batch, in, q, got);
+
+  std::vector<BatchSpan> spans;
+  for (const cuda::SpanView& span : batch.spans)
+    spans.push_back({.first_row = span.first_row,
+                     .count = span.count,
+                     .position = span.position,
+                     .pages = std::span(batch.pages).subspan(
+                         static_cast<size_t>(span.first_page))});
+  const auto reference = make_reference_kernels();
+  reference->begin({.tokens = {}, .positions = batch.positions, .spans = spans, .wanted = {}});
+  reference->qk_norm_rope_append({.q = want_q.data(),
+                                  .k = want_k.data(),
+                                  .v = in.v.data(),
+                                  .q_norm = in.q_norm.data(),
+                                  .k_norm = in.k_norm.data(),
+                                  .cos = in.cos.data(),
+                                  .sin = in.sin.data(),
+                                  .eps = kEps,
+                                  .heads = shape.heads,
+                                  .kv = want.layer()});
+  CHECK(!test::compare(q, want_q, kBound));
+  CHECK(got.v == want.v);
+  std::vector<float> got_k(got.k.size() / 4), stored_k(got_k.size());
+  std::memcpy(got_k.data(), got.k.data(), got.k.size());
+  std::memcpy(stored_k.data(), want.k.data(), want.k.size());
+  size_t written = 0;
+  for (size_t i = 0; i < got_k.size(); ++i) {
+    CHECK((got_k[i] == got_k[i]) == (stored_k[i] == stored_k[i]));   // NaN: nobody wrote it
+    if (got_k[i] != got_k[i]) continue;
+    ++written;
+    CHECK(std::abs(got_k[i] - stored_k[i]) <= kBound.abs);
+  }
+  CHECK(written == in.k.size());
 }
 
 TEST_CASE("rope_append: padding rows append nothing") {
