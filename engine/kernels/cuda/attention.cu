@@ -21,7 +21,10 @@ int64_t attention_scratch_bytes(const AttentionLimits& limits) {
 
 simt::Status attention(simt::Stream stream, const PagedAttentionArgs& args) {
   const int32_t rows = args.batch.rows, spans = args.batch.span_count;
-  if (rows == 0) return {};
+  constexpr int kInvalidValue = 1;               // cudaErrorInvalidValue
+  const int32_t head_dim = args.kv.head_dim;
+  if (head_dim > kAttentionHeadDimMax || head_dim % 2 != 0) return {kInvalidValue};
+  if (rows == 0 || args.max_context == 0) return {};
   if (args.deterministic || !attention_tile_supports(args))
     return attention_split(stream, {.call = args, .units = rows, .units_per_span = 0});
   if (args.longest_span > kSplitRows) {

@@ -22,6 +22,7 @@
 namespace swarm::engine::kernels::cuda {
 
 inline constexpr int32_t kSplitRows = 4;
+inline constexpr int32_t kAttentionHeadDimMax = 256;
 
 struct PagedAttentionArgs {
   const float* q = nullptr;            // [rows, heads, head_dim]
@@ -29,7 +30,7 @@ struct PagedAttentionArgs {
   int32_t heads = 0;                   // a multiple of kv.kv_heads
   float scale = 0;                     // 1 / sqrt(head_dim)
   BatchView batch;                     // rows with row_span < 0 and spans of no rows are skipped
-  KvView kv;                           // head_dim even, <= 256; k, v and scratch 16-byte aligned
+  KvView kv;                           // head_dim even; k, v and scratch 16-byte aligned
   int32_t max_context = 0;             // known to the host: no row has a position at or beyond it
   int32_t longest_span = 0;            // known to the host: no span has more rows
   bool deterministic = false;
@@ -48,7 +49,8 @@ struct AttentionLimits {
 // with the context slowly: 34 MB for 32 heads of 128.
 int64_t attention_scratch_bytes(const AttentionLimits& limits);
 
-// Fails with cudaErrorInvalidValue, before any launch, when scratch_bytes cannot hold one row.
+// Fails with cudaErrorInvalidValue, before any launch, when scratch_bytes cannot hold one row or
+// the head size is odd or above kAttentionHeadDimMax.
 simt::Status attention(simt::Stream stream, const PagedAttentionArgs& args);
 
 }  // namespace swarm::engine::kernels::cuda

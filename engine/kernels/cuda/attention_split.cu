@@ -269,8 +269,8 @@ __global__ void __launch_bounds__(kThreads, 3) attention_split_kernel(SplitParam
     simt::sync_threads();
     fold_tile(count, smem);
     simt::sync_threads();
+    // No barrier is needed here: what this reads is written behind the next tile's barriers.
     add_values(head_dim, count, smem, values);
-    simt::sync_threads();
   }
   store_part(p, int64_t{unit} * p.splits + split, first_head, heads, values, smem);
 }

@@ -160,6 +160,8 @@ __global__ void __launch_bounds__(kWarps * simt::kWarp) rope_append_kernel(RopeA
 }  // namespace
 
 simt::Status qk_norm_rope_append(simt::Stream stream, const RopeAppendArgs& args) {
+  constexpr int kInvalidValue = 1;               // cudaErrorInvalidValue
+  if (args.kv.head_dim > kHeadDimMax || args.kv.head_dim % 2 != 0) return {kInvalidValue};
   if (args.batch.rows == 0) return {};
   const int32_t vectors = args.heads + 2 * args.kv.kv_heads;
   const simt::Config config{.grid = {.x = args.batch.rows, .y = (vectors + kWarps - 1) / kWarps},

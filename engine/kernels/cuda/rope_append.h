@@ -27,7 +27,8 @@ struct RopeAppendArgs {
 };
 
 // head' = rope(head * norm / sqrt(mean(head^2) + eps)), pairs (j, j + head_dim / 2): (a cos - b
-// sin, a sin + b cos). Stored as kernels/kv_rows.h does. The bits depend on the row alone.
+// sin, a sin + b cos). Stored as kernels/kv_rows.h does. The bits depend on the row alone. Fails
+// with cudaErrorInvalidValue, before the launch, for an odd or too large head size.
 simt::Status qk_norm_rope_append(simt::Stream stream, const RopeAppendArgs& args);
 
 }  // namespace swarm::engine::kernels::cuda

@@ -149,6 +149,17 @@ TEST_CASE("attention split: the bits do not depend on scratch and bounds, too li
   CHECK(!cuda::attention(emulator.stream(), c.args(out, scratch)).ok());
 }
 
+TEST_CASE("attention: head sizes it does not know are refused") {
+  simt::Emulator emulator;
+  for (const int32_t head_dim : {33, 258}) {
+    AttentionCase c({.heads = 1, .kv_heads = 1, .head_dim = head_dim},
+                    {{.position = 9, .count = 1}});
+    auto out = test::poisoned(c.q.size());
+    std::vector<uint8_t> scratch(1 << 16);
+    CHECK(!cuda::attention(emulator.stream(), c.args(out, scratch)).ok());
+  }
+}
+
 TEST_CASE("attention split: padding rows and empty spans are left alone") {
   simt::Emulator emulator;
   AttentionCase c({.heads = 2, .kv_heads = 1, .head_dim = 64},
