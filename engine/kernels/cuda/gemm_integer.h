@@ -34,7 +34,8 @@ struct GemmIntegerSmem {
   float minus_min[2][kGroups][kMins][C::kMin ? kGemmLines : 1];
   float x_scale[kXBuffers][kTokens][kGroups];
   uint32_t x_sums[kXBuffers][C::kMin ? kTokens : 1][kGroups];
-  RowTile tile;                        // kept here: registers are scarce until the end
+  int32_t x_row[kTokens];              // kept here, as the next: registers are scarce
+  RowTile tile;
 };
 
 namespace detail {
@@ -56,54 +57,29 @@ __device__ inline void put_group(GemmIntegerSmem<C, kTokens>& smem, int buffer, 
   }
 }
 
-// Copies of one stage of x: codes in 16-byte chunks, scales and sums 8 bytes per row. Offsets are
-// in these units: half the registers of pointers.
+// Copies of one stage of x: codes in 16-byte chunks, scales and sums 8 bytes per row.
 template <class C, int kTokens>
-struct XCopies {
-  static constexpr int kChunks = kTokens * 4;
-  static constexpr int kPerThread = (kChunks + kGemmThreads - 1) / kGemmThreads;
-  static constexpr int kHalf = kGemmThreads / 2;
-  uint32_t codes_at[kPerThread];
-  uint32_t more_at = 0;                // scales (lower half of the threads), sums (upper half)
-
-  __device__ void prepare(const MatmulArgs& p, const RowTile& tile) {
-    const auto row_of = [&](int token) {
-      return static_cast<uint32_t>(x_row(p, tile.first + prim::min(token, tile.count - 1)));
-    };
-    const int thread = static_cast<int>(threadIdx.x);
-    const auto padded = static_cast<uint32_t>(p.quantised.padded);
+__device__ inline void copy_x(const MatmulArgs& p, GemmIntegerSmem<C, kTokens>& smem, int stage) {
+  const int thread = static_cast<int>(threadIdx.x);
+  const int buffer = stage % kXBuffers;
+  const int64_t padded = p.quantised.padded;
 #pragma unroll
-    for (int i = 0; i < kPerThread; ++i) {
-      const int chunk = i * kGemmThreads + thread;
-      codes_at[i] = chunk < kChunks ? row_of(chunk / 4) * (padded / 16) +
-                                          static_cast<uint32_t>(chunk % 4)
-                                    : 0;
-    }
-    if (thread % kHalf < kTokens) more_at = row_of(thread % kHalf) * (padded / 64);
+  for (int first = 0; first < kTokens * 4; first += kGemmThreads) {
+    const int token = (first + thread) / 4, chunk = thread % 4;
+    if (token < kTokens)
+      prim::copy_async<16>(&smem.x[buffer][token].chunk[tile_chunk(token, chunk)],
+                           p.quantised.codes + smem.x_row[token] * padded + 64 * stage +
+                               16 * chunk);
   }
-
-  __device__ void issue(const MatmulArgs& p, GemmIntegerSmem<C, kTokens>& smem, int stage) const {
-    const int thread = static_cast<int>(threadIdx.x);
-    const int buffer = stage % kXBuffers;
-    const auto step = static_cast<uint32_t>(stage);
-#pragma unroll
-    for (int i = 0; i < kPerThread; ++i) {
-      const int chunk = i * kGemmThreads + thread;
-      const int token = chunk / 4;
-      if (chunk < kChunks)
-        prim::copy_async<16>(&smem.x[buffer][token].chunk[tile_chunk(token, chunk % 4)],
-                             p.quantised.codes + 16 * int64_t{codes_at[i] + 4 * step});
-    }
-    const int token = thread % kHalf;
-    const int64_t at = 2 * int64_t{more_at + step};
-    if (token < kTokens) {
-      if (thread < kHalf)
-        prim::copy_async<8>(smem.x_scale[buffer][token], p.quantised.scales + at);
-      else if (C::kMin)
-        prim::copy_async<8>(smem.x_sums[buffer][C::kMin ? token : 0], p.quantised.sums + at);
-    }
-  }
-};
+  constexpr int kHalf = kGemmThreads / 2;
+  const int token = thread % kHalf;
+  if (token >= kTokens) return;
+  const int64_t at = smem.x_row[token] * (padded / 32) + kGroups * stage;
+  if (thread < kHalf)
+    prim::copy_async<8>(smem.x_scale[buffer][token], p.quantised.scales + at);
+  else if (C::kMin)
+    prim::copy_async<8>(smem.x_sums[buffer][C::kMin ? token : 0], p.quantised.sums + at);
+}
 
 // Scales and minima of the lines of this lane's values, for one group.
 template <class C>
@@ -194,12 +170,11 @@ __device__ inline void group_products(const GemmIntegerSmem<C, kTokens>& smem, i
   }
 }
 
-// What the registers allow without spills: up to 128 with few rows, up to 168 with many; types with
-// lookups or scales per 16 need more.
+// What the registers allow without spills.
 template <WeightType type, int kTokens>
 constexpr int blocks_per_sm() {
   if (kTokens == kGemmFew) return 4;
-  return 3;
+  return Codec<type>::kHalves ? 2 : 3;
 }
 
 }  // namespace detail
@@ -216,7 +191,10 @@ gemm_integer_kernel(MatmulArgs p, int tiles) {
   if (tile.count <= 0) return;         // the whole block
 
   const int line = static_cast<int>(threadIdx.x);
-  if (line == 0) smem.tile = tile;     // seen after the barrier of the first stage
+  if (line == 0) smem.tile = tile;
+  if (line < kTokens)
+    smem.x_row[line] = static_cast<int32_t>(
+        x_row(p, tile.first + prim::min(line, tile.count - 1)));
   const int groups = p.weight.cols / 32;
   const int stages = p.quantised.padded / (32 * kGroups);
   const uint8_t* weights = line_weights(p, tile.expert, block, line,
@@ -225,11 +203,10 @@ gemm_integer_kernel(MatmulArgs p, int tiles) {
   const auto load = [&](int stage, int k) {
     return C::load(weights, prim::min(stage * kGroups + k, groups - 1), groups);
   };
-  detail::XCopies<C, kTokens> copies;
-  copies.prepare(p, tile);
+  simt::sync_threads();
 #pragma unroll
   for (int s = 0; s < kXBuffers - 1; ++s) {
-    if (s < stages) copies.issue(p, smem, s);
+    if (s < stages) detail::copy_x<C, kTokens>(p, smem, s);
     prim::copy_async_commit();
   }
   typename C::Raw raw[kGroups];
@@ -252,7 +229,8 @@ gemm_integer_kernel(MatmulArgs p, int tiles) {
     // the stage before, which the next copies (now) and the next weights (next turn) overwrite.
     prim::copy_async_wait<kXBuffers - 2>();
     simt::sync_threads();
-    if (stage + kXBuffers - 1 < stages) copies.issue(p, smem, stage + kXBuffers - 1);
+    if (stage + kXBuffers - 1 < stages)
+      detail::copy_x<C, kTokens>(p, smem, stage + kXBuffers - 1);
     prim::copy_async_commit();
 #pragma unroll 1                       // unrolled, both groups would be in registers
     for (int k = 0; k < kGroups; ++k)

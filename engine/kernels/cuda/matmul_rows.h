@@ -65,7 +65,7 @@ __device__ inline int64_t x_row(const MatmulArgs& p, int i) {
 
 // x / (1 + e^-x) * up.
 __device__ inline float swiglu(float gate, float up) {
-  const float silu = prim::divide(gate, prim::add(1.0f, prim::exp(-gate)));
+  const float silu = prim::multiply(gate, prim::reciprocal(prim::add(1.0f, prim::exp(-gate))));
   return prim::multiply(silu, up);
 }
 
