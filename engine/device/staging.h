@@ -1,9 +1,9 @@
 // engine/device/staging.h — Copies between ordinary host memory (a mapped file, a vector) and the
-// device, through two page-locked blocks, so that reading the source overlaps the transfer. upload()
-// and download() return when the data is there: the source may be unmapped, the target read. Who
-// makes the bytes anyway (repacked weights) writes them straight into a block: block(), send(), and
-// finish() at the very end. For loading and tests; steps use page-locked buffers of their own. One
-// thread; dies before its stream.
+// device, through two page-locked blocks, so that reading the source overlaps the transfer.
+// upload() and download() return when the data is there: the source may be unmapped, the target
+// read. Who makes the bytes anyway (repacked weights) writes them straight into a block: block(),
+// send(), and finish() at the very end. For loading and tests; steps use page-locked buffers of
+// their own. One thread; dies before its stream.
 #pragma once
 
 #include <cstddef>
