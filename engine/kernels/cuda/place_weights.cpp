@@ -316,6 +316,24 @@ PlaceRow place_row_function(WeightType type) {
   }
 }
 
+// Rows of formats::TensorType::fp8: a scale and 128 codes, again and again.
+void place_fp8_blocks(const std::byte* from, size_t from_row_bytes, int64_t rows, int32_t cols,
+                      std::byte* to) {
+  constexpr size_t kCodes = kFp8ScaleColumns;
+  const auto width = static_cast<size_t>(cols);
+  SWARM_CHECK(width % kCodes == 0, cols);
+  const auto row_bytes = static_cast<size_t>(placed_row_bytes(WeightType::fp8, cols));
+  for (int64_t i = 0; i < rows; ++i) {
+    const std::byte* source = from + static_cast<size_t>(i) * from_row_bytes;
+    std::byte* target = to + static_cast<size_t>(i) * row_bytes;
+    std::memset(target, 0, row_bytes);
+    for (size_t b = 0; b < width / kCodes; ++b, source += sizeof(float) + kCodes) {
+      std::memcpy(target + width + b * sizeof(float), source, sizeof(float));
+      std::memcpy(target + b * kCodes, source + sizeof(float), kCodes);
+    }
+  }
+}
+
 }  // namespace
 
 std::optional<WeightType> weight_type(formats::TensorType type) {
@@ -342,13 +360,17 @@ std::optional<WeightType> weight_type(formats::TensorType type) {
     case TensorType::iq4_nl: return WeightType::iq4_nl;
     case TensorType::iq4_xs: return WeightType::iq4_xs;
     case TensorType::mxfp4: return WeightType::mxfp4;
+    case TensorType::fp8: return WeightType::fp8;
     default: return std::nullopt;
   }
 }
 
 void place_rows(WeightType type, const std::byte* from, size_t from_row_bytes, int64_t rows,
                 int32_t cols, std::byte* to) {
-  SWARM_CHECK(type != WeightType::fp8);
+  if (type == WeightType::fp8) {
+    place_fp8_blocks(from, from_row_bytes, rows, cols, to);
+    return;
+  }
   const WeightBlock block = weight_block(type);
   SWARM_CHECK(cols % block.elements == 0, cols, block.elements);
   const auto used = static_cast<size_t>(cols / block.elements) * static_cast<size_t>(block.bytes);

@@ -21,7 +21,7 @@ constexpr size_t placed_bytes(WeightType type, int64_t rows, int32_t cols) {
 }
 
 // `rows` rows of `cols` elements: from `from` (blocks of the file, from_row_bytes apart, any
-// alignment) to `to` (placed_row_bytes apart). Not for fp8.
+// alignment) to `to` (placed_row_bytes apart). fp8: cols is a multiple of 128.
 void place_rows(WeightType type, const std::byte* from, size_t from_row_bytes, int64_t rows,
                 int32_t cols, std::byte* to);
 

@@ -2,6 +2,7 @@
 // reference decoding in every bit.
 #include <doctest/doctest.h>
 
+#include "engine/formats/fp8.h"
 #include "tests/engine/kernels/cuda/matmul/product.h"
 
 using namespace swarm;
@@ -34,6 +35,24 @@ TEST_CASE("cuda: rows of every type decode to the reference values after placing
       });
     }
   }
+}
+
+TEST_CASE("cuda: FP8 rows of a model file are placed like the checkpoint's codes and scales") {
+  Rng rng(31);
+  const int32_t rows = 130, cols = 384;
+  std::vector<uint8_t> codes(size_t(rows) * size_t(cols));
+  for (uint8_t& code : codes) code = static_cast<uint8_t>(rng.below(127));
+  std::vector<float> scales(2 * 3);
+  for (float& scale : scales) scale = 0.01f + static_cast<float>(rng.uniform());
+  const size_t row_bytes = 3 * 132;
+  std::vector<std::byte> packed(size_t(rows) * row_bytes);
+  REQUIRE(engine::formats::pack_fp8_rows(codes, scales, 0, cols, packed).has_value());
+  CHECK(cuda::weight_type(engine::formats::TensorType::fp8) == cuda::WeightType::fp8);
+  std::vector<std::byte> got(cuda::placed_bytes(cuda::WeightType::fp8, rows, cols));
+  std::vector<std::byte> want(got.size());
+  cuda::place_rows(cuda::WeightType::fp8, packed.data(), row_bytes, rows, cols, got.data());
+  cuda::place_fp8_rows(std::as_bytes(std::span(codes)).data(), scales, 0, rows, cols, want.data());
+  CHECK(got == want);
 }
 
 TEST_CASE("cuda: a placed row takes the bytes of the file's row, rounded up to 16") {
