@@ -75,7 +75,7 @@ TEST_CASE("cli model: errors have the right exit code and keep stdout empty") {
       {{"info", broken}, 3, "not a GGUF file"},
       {{"info", "synth:qwen3-tinny"}, 2, "did you mean \"qwen3-tiny\"?"},
       {{"info", "synth:qwen3-tiny:Q9"}, 2, "unknown tensor type \"Q9\""},
-      {{"synth", broken, "--preset", "qwen3-tiny", "--type", "IQ2_XS"}, 2, "cannot make weights"},
+      {{"synth", broken, "--preset", "qwen3-tiny", "--type", "Q8_K"}, 2, "cannot make weights"},
       {{"synth", (dir.path() / "no" / "x").string(), "--preset", "qwen3-tiny"}, 3, "cannot write"},
       {{"synth", broken, "--preset", "qwen3-tiny", "--layers", "0"}, 2, "--layers"},
       {{}, 2, ""},

@@ -17,8 +17,9 @@ using namespace std::chrono_literals;
 
 namespace {
 
-// Obeys line feeds, carriage returns, "cursor up", "erase below" and "show/hide cursor"; everything else is text.
-// A line that does not fit would be broken by a real terminal and spoil the block: it is counted.
+// Obeys line feeds, carriage returns, "cursor up", "erase below" and "show/hide cursor"; everything
+// else is text. A line that does not fit would be broken by a real terminal and spoil the block: it
+// is counted.
 class Terminal {
  public:
   explicit Terminal(size_t columns) : columns_(columns) {}
