@@ -1,12 +1,13 @@
 // Whole tiny models with K and V kept in smaller types, against Hugging Face's forward pass whose K
 // and V went through the quantisers of the `gguf` package (tests/golden/model/make_kv_golden.py).
-// Bounds. Where every stored code is the same on both sides, that of f32 K and V: 1e-5. A value that
-// lies within the two sides' rounding of the middle between two codes is stored differently: of
-// about 10,000 values here, off by some 4e-7 each, 4e-7 / step of them: some ten with f16, one or so
-// with bf16 and q8_0 (step 2^-7 of values up to 3), none with q4_0 (2^-3). One code of 0.02 in one
-// channel of V, under an attention weight of 1/20 to 1/2 and through two matrices of entries about
-// 1/6, moves a logit by 3e-5 to 3e-4 and, in the first of two layers, what the second makes of it:
-// 1e-3 is the bound there. That it sees the types at all is checked: f32 K and V do not pass it.
+// Bounds. Where every stored code is the same on both sides, that of f32 K and V: 1e-5. A value
+// that lies within the two sides' rounding of the middle between two codes is stored differently:
+// of about 10,000 values here, off by some 4e-7 each, 4e-7 / step of them: some ten with f16, one
+// or so with bf16 and q8_0 (step 2^-7 of values up to 3), none with q4_0 (2^-3). One code of 0.02
+// in one channel of V, under an attention weight of 1/20 to 1/2 and through two matrices of entries
+// about 1/6, moves a logit by 3e-5 to 3e-4 and, in the first of two layers, what the second makes
+// of it: 1e-3 is the bound there. That it sees the types at all is checked: f32 K and V do not pass
+// it.
 #include <doctest/doctest.h>
 
 #include <string>
