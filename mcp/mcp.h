@@ -1,32 +1,55 @@
-// mcp/mcp.h — MCP client: a server process over stdio whose tools appear as tools::Tool.
-// A Session belongs to one strand; it is started and stopped inside the nursery that owns it.
-// Protocol: reference/mcp.md (legacy 2024-11-05 .. 2025-11-25 here; a later issue completes it).
+// mcp/mcp.h — The Model Context Protocol, client side: a server (a child process or a URL) whose
+// tools appear as tools::Tool. Both generations of the protocol: 2026-07-28 and the revisions from
+// 2024-11-05 to 2025-11-25. A session belongs to one strand; it is started and stopped inside the
+// nursery that owns it. Facts: reference/mcp.md.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/base/async/task.h"
+#include "engine/base/deadline.h"
 #include "engine/base/error.h"
 #include "engine/base/log.h"
 #include "tools/tool.h"
 
 namespace swarm::mcp {
 
+// automatic: a command is stdio; a URL is tried as Streamable HTTP, then as HTTP+SSE.
+enum class TransportKind : uint8_t { automatic, stdio, http, sse };
+// automatic: 2026-07-28 is tried first, initialize if the server does not know it.
+enum class Era : uint8_t { automatic, modern, legacy };
+
 struct ServerConfig {
   std::string name;                               // [A-Za-z0-9_-]+; prefix of its tools
-  std::vector<std::string> command;               // argv, no shell
+  std::vector<std::string> command;               // argv, no shell; or url
   std::map<std::string, std::string> env;         // added to the whitelist of section 5
   std::string cwd;                                // "" = ours
-  std::chrono::milliseconds start_timeout{30000};
-  std::chrono::milliseconds call_timeout{60000};
+  std::chrono::milliseconds start_timeout{30000}; // each start, the probe of the era included
+  std::chrono::milliseconds call_timeout{60000};  // hard limit of one call
   std::chrono::milliseconds stop_grace{2000};     // after closing stdin, and again after SIGTERM
-  size_t message_bytes_max = size_t{16} << 20;    // one line from the server
-  int32_t pages_max = 100;                        // tools/list pages
+  size_t message_bytes_max = size_t{16} << 20;    // one message of the server
+  int32_t pages_max = 100;                        // pages of one list
+
+  std::string url;                                // http:// or https://
+  std::vector<std::pair<std::string, std::string>> headers;  // to that URL only; never logged
+  TransportKind transport = TransportKind::automatic;
+  Era era = Era::automatic;
+  std::string legacy_version = "2025-11-25";      // offered by initialize
+  std::chrono::milliseconds probe_timeout{10000}; // silence after it means legacy (stdio)
+  std::chrono::milliseconds idle_timeout{0};      // a call without progress for so long; 0 = none
+  std::chrono::milliseconds restart_backoff{500}; // doubled for each restart in a row
+  int32_t restarts_max = 3;                       // of a server that ended by itself, in a row
+  int32_t calls_max = 16;                         // tool calls in flight; more wait in order
+  bool listen = true;                             // follow list changes (2026-07-28)
+  std::string ca_file;                            // additional certificate authorities, PEM
 };
 
 struct ServerInfo {
@@ -36,22 +59,90 @@ struct ServerInfo {
 class Session {
  public:
   virtual ~Session() = default;
-  // Spawns in its own process group, negotiates the version, lists the tools. Throws
-  // ErrorException{environment} naming the server, the cause and the tail of its stderr.
+  // Reaches the server, agrees on a version, lists the tools. Throws ErrorException{environment}
+  // naming the server, the cause and the tail of its stderr.
   virtual Async<void> start() = 0;
   virtual const ServerInfo& info() const = 0;
-  // Public name: server + "__" + tool. Valid as long as the session.
+  // Public name: server + "__" + tool. Valid also after the session; calls then fail.
   virtual std::vector<std::shared_ptr<tools::Tool>> tools() const = 0;
-  // stdin closed, then SIGTERM and SIGKILL to the group, then reaped. Idempotent. Pending calls end
-  // with an error. Never leaves a process behind. Call it through with_cleanup(): the co_await of a
-  // cancelled coroutine would throw before stopping anything.
+  // stdin closed, then SIGTERM and SIGKILL to the group, then reaped; over HTTP, the session is
+  // deleted. Idempotent. Pending calls end with an error. Never leaves a process behind. Call it
+  // through with_cleanup(): the co_await of a cancelled coroutine would throw before stopping.
   virtual Async<void> stop() = 0;
 };
 
+struct Progress {
+  double progress = 0;
+  std::optional<double> total;
+  std::string message;
+};
+
+struct CallOptions {
+  CallOptions() = default;                         // not an aggregate: GCC 12, see tools/tool.h
+  Deadline deadline;                               // besides call_timeout
+  std::function<void(const Progress&)> on_progress;
+};
+
+enum class State : uint8_t { idle, starting, ready, needs_auth, failed, stopped };
+std::string_view to_string(State state);
+
+// The kinds of lists a server keeps.
+enum class List : uint8_t { tools, resources, resource_templates, prompts };
+
+// Everything a server offers, as the protocol's own JSON. Members other than state and capabilities
+// throw ErrorException: environment (server gone, refused), timeout, unsupported (not offered).
+class Client : public Session {
+ public:
+  virtual State state() const = 0;
+  virtual const std::string& state_reason() const = 0;
+  virtual const Json& capabilities() const = 0;
+  virtual const char* transport_name() const = 0;  // "stdio", "http", "sse"
+  // The complete result of tools/call: input the server asked for has been given.
+  virtual Async<Json> call_tool(std::string name, Json arguments, CallOptions options) = 0;
+  // All pages, verbatim; tools that cannot be used are left out. Cached as long as the server says.
+  virtual Async<std::vector<Json>> list(List what) = 0;
+  virtual Async<Json> read_resource(std::string uri) = 0;
+  virtual Async<Json> get_prompt(std::string name, Json arguments) = 0;
+  // ref: {"type":"ref/prompt","name":..} or {"type":"ref/resource","uri":..}.
+  virtual Async<Json> complete(Json ref, std::string argument, std::string value,
+                               Json context) = 0;
+  // Legacy only; a 2026-07-28 server has none and is asked server/discover instead.
+  virtual Async<void> ping() = 0;
+  // Any other method, with the envelope of the era. For extensions.
+  virtual Async<Json> request(std::string method, Json params) = 0;
+};
+
+struct Root {
+  std::string uri;                                 // file:///...
+  std::string name;
+};
+
+// What we offer to servers. What is empty is neither declared nor answered.
+struct ClientHooks {
+  // sampling/createMessage: params in, result out.
+  std::function<Async<Json>(std::string server, Json params)> sample = {};
+  // elicitation/create, form and url mode: {"action":..,"content":..}. Defaults of the schema are
+  // added to what an accepted form leaves out.
+  std::function<Async<Json>(std::string server, Json params)> elicit = {};
+  bool elicit_url = false;                         // url mode is offered, too
+  std::vector<Root> roots = {};
+  bool offer_roots = false;
+  std::function<void(std::string_view server, std::string_view event, const Json& details)>
+      on_event = {};                               // "progress", "log", "list_changed", "state", ...
+  // Every message in both directions, secrets included: for traces that redact.
+  std::function<void(bool outgoing, const std::string& text)> trace = {};
+  int32_t asked_max = 50;                          // requests of one server during a session
+};
+
+// How a server that demands authorization gets it. Without it a 401 ends the start.
+struct AuthOptions;
+
 // Must be used on `executor`'s thread, which lives as long as the server should: the server's
-// parent-death signal follows the thread that called start(). log outlives the session and its
-// tools. Every session that was started must be stopped before its executor's context ends.
+// parent-death signal follows the thread that called start(). log and auth outlive the client and
+// its tools. Every client that was started must be stopped before its executor's context ends.
 // Ignores SIGPIPE in this process unless a handler is installed.
-std::unique_ptr<Session> make_stdio_session(ServerConfig config, Executor executor, Log& log);
+std::unique_ptr<Client> make_client(ServerConfig config, Executor executor, Log& log,
+                                    ClientHooks hooks = {}, const AuthOptions* auth = nullptr);
+std::unique_ptr<Session> make_session(ServerConfig config, Executor executor, Log& log);
 
 }  // namespace swarm::mcp

@@ -33,7 +33,7 @@ Json to_json(const Plan& plan) {
 
 RunSettings real_settings() {
   RunSettings settings;
-  settings.make_session = mcp::make_stdio_session;
+  settings.make_session = mcp::make_session;
   settings.open_models = models::open_models;
   return settings;
 }

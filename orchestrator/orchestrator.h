@@ -58,7 +58,7 @@ struct RunSettings {
   std::string version = {};                 // of the program, for the journal
   Listener listener = {};
   std::function<void(std::string_view agent, const agents::Progress& progress)> on_progress = {};
-  // How servers are started: mcp::make_stdio_session, or doubles.
+  // How servers are started: mcp::make_session, or doubles.
   std::function<std::unique_ptr<mcp::Session>(mcp::ServerConfig, Executor, Log&)> make_session = {};
   // How the declared models are opened: models::open_models, or doubles.
   ModelFactory open_models = {};

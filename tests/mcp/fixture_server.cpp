@@ -100,6 +100,13 @@ void initialize(const Json& id, const Json& params) {
   reply(id, result);
 }
 
+// What servers of the older generation do with a question they do not know.
+void discover(const Json& id) {
+  if (mode == "silent" || mode == "silent_discover") return;
+  if (mode == "exit_on_discover") std::exit(5);
+  reply_error(id, mode == "odd_discover" ? -32000 : -32601, "initialize first");
+}
+
 void list(const Json& id, const Json& params) {
   if (mode == "no_tools") std::exit(9);
   const std::string cursor = params.value("cursor", std::string("none"));
@@ -182,6 +189,7 @@ void handle(const std::string& line) {
   if (method == "tools/list") list(id, params);
   if (method == "tools/call") call(id, params);
   if (method.empty()) answers.push_back(message);
+  if (method == "server/discover") discover(id);
   if (method == "notifications/initialized" && mode == "asks") {
     send(Json{{"jsonrpc", "2.0"}, {"id", "r1"}, {"method", "roots/list"}});
     send(Json{{"jsonrpc", "2.0"}, {"id", 1}, {"method", "ping"}});

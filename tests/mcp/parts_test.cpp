@@ -3,10 +3,10 @@
 #include <string>
 #include <vector>
 
-#include "mcp/jsonrpc.h"
-#include "mcp/line_reader.h"
-#include "mcp/process.h"
-#include "mcp/result.h"
+#include "mcp/message/jsonrpc.h"
+#include "mcp/message/line_reader.h"
+#include "mcp/transport/process.h"
+#include "mcp/client/result.h"
 
 namespace swarm::mcp {
 namespace {

@@ -15,8 +15,9 @@
 #include "engine/base/async/deadline.h"
 #include "engine/base/async/nursery.h"
 #include "engine/base/async/run.h"
-#include "mcp/connection.h"
+#include "mcp/client/peer.h"
 #include "mcp/mcp.h"
+#include "mcp/transport/stdio.h"
 #include "tests/support/support.h"
 
 namespace swarm::mcp {
@@ -40,7 +41,7 @@ struct Rig {
   // Starts, runs body, stops. Returns the error of start() or of body, "" if there is none.
   std::string run(const Body& body = nullptr) {
     boost::asio::io_context context(1);
-    const auto session = make_stdio_session(config, context.get_executor(), log);
+    const auto session = make_session(config, context.get_executor(), log);
     const auto root = [&]() -> Async<std::string> {
       std::string error;
       try {
@@ -214,7 +215,7 @@ TEST_CASE("mcp: a call that hangs is given up and cancelled on the wire, the nex
     CHECK(result.text == "mcp server \"fix\": no answer to tools/call in time");
     co_await echoes(session);
   }).empty());
-  CHECK(rig.wire().find(R"("method":"notifications/cancelled","params":{"requestId":3,)"
+  CHECK(rig.wire().find(R"("method":"notifications/cancelled","params":{"requestId":4,)"
                         R"("reason":"timeout"})") != std::string::npos);
 }
 
@@ -233,11 +234,13 @@ TEST_CASE("mcp: cancelling the caller cancels on the wire") {
     });
     co_await echoes(session);
   }).empty());
-  CHECK(rig.wire().find(R"("requestId":3,"reason":"cancelled")") != std::string::npos);
+  CHECK(rig.wire().find(R"("requestId":4,"reason":"cancelled")") != std::string::npos);
 }
 
 TEST_CASE("mcp: a server that dies in a call ends all calls with its exit code") {
-  CHECK(Rig("normal").run([](Session& session) -> Async<> {
+  Rig rig("normal");
+  rig.config.restarts_max = 0;
+  CHECK(rig.run([](Session& session) -> Async<> {
     std::string hanging;
     co_await with_nursery([&](Nursery& nursery) -> Async<> {
       nursery.start([&]() -> Async<> {
@@ -255,6 +258,48 @@ TEST_CASE("mcp: a server that dies in a call ends all calls with its exit code")
     const auto later = co_await call(session, "fix__echo", Json::object());
     CHECK(later.text == "mcp server \"fix\": it ended with exit code 7");
   }).empty());
+}
+
+TEST_CASE("mcp: a server that died is started again for the next call, a few times in a row") {
+  Rig rig("normal");
+  rig.config.restarts_max = 2;
+  rig.config.restart_backoff = std::chrono::milliseconds(1);
+  CHECK(rig.run([](Session& session) -> Async<> {
+    for (int i = 0; i < 4; ++i) {  // an answered call in between: not in a row
+      const auto died = co_await call(session, "fix__die", Json::object());
+      CHECK(died.text == "mcp server \"fix\": it ended with exit code 7");
+      co_await echoes(session);
+    }
+    std::string last;
+    for (int i = 0; i < 4; ++i) {
+      const auto died = co_await call(session, "fix__die", Json::object());
+      last = died.text;
+    }
+    CHECK(last == "mcp server \"fix\": it ended with exit code 7");
+    const auto refused = co_await call(session, "fix__echo", Json::object());
+    CHECK(refused.is_error);
+  }).empty());
+  size_t starts = 0;
+  const std::string wire = rig.wire();
+  for (size_t at = 0; (at = wire.find("server ", at)) != std::string::npos; ++at) ++starts;
+  CHECK(starts == 1 + 4 + 2);
+}
+
+TEST_CASE("mcp: a server that cannot bear the probe of the era is spoken to in the old way") {
+  for (const char* mode : {"silent_discover", "exit_on_discover", "odd_discover"}) {
+    CAPTURE(std::string(mode));
+    Rig rig(mode);
+    rig.config.probe_timeout = std::chrono::milliseconds(200);
+    CHECK(rig.run(echoes).empty());
+  }
+  Rig modern("normal");
+  modern.config.era = Era::modern;
+  CHECK(modern.run() ==
+        "mcp server \"fix\": it does not speak protocol version 2026-07-28");
+  Rig legacy("exit_on_discover");
+  legacy.config.era = Era::legacy;
+  CHECK(legacy.run(echoes).empty());
+  CHECK(legacy.wire().find("server/discover") == std::string::npos);
 }
 
 TEST_CASE("mcp: what goes wrong at the start is said with the server's last words") {
@@ -280,22 +325,29 @@ TEST_CASE("mcp: what goes wrong at the start is said with the server's last word
 TEST_CASE("mcp: a notice to a server that is gone is its failure, not a cancellation") {
   Rig rig("exit_on_initialize");
   boost::asio::io_context context(1);
-  const auto connection =
-      std::make_shared<Connection>(rig.config, context.get_executor(), rig.log);
+  StdioOptions options;
+  options.server = "fix";
+  options.spawn = {.command = rig.config.command, .env = rig.config.env, .cwd = ""};
+  auto transport =
+      std::make_unique<StdioTransport>(std::move(options), context.get_executor(), rig.log);
+  const auto peer = std::make_shared<Peer>("fix", std::move(transport), Peer::Hooks{},
+                                           context.get_executor(), rig.log);
   std::string error;
   const auto root = [&]() -> Async<> {
-    connection->open();
+    peer->open();
     try {
-      co_await connection->request("initialize", Json::object(), Deadline::never());
+      Peer::Request request;
+      request.method = "initialize";
+      co_await peer->request(std::move(request));
     } catch (const ErrorException&) {
     }
     try {
-      co_await connection->notify("notifications/initialized", Json());
+      co_await peer->notify("notifications/initialized", Json());
     } catch (const ErrorException& e) {
       error = e.error().message;
       CHECK(e.error().kind == ErrorKind::environment);
     }
-    co_await connection->close();
+    co_await peer->close();
   };
   run_root(context, root());
   CHECK(error.find("mcp server \"fix\": it ended with exit code") == 0);
@@ -354,7 +406,7 @@ TEST_CASE("mcp: a grandchild that holds the pipes does not hide the server's dea
 TEST_CASE("mcp: cancelling the start leaves no process behind") {
   Rig rig("silent");
   boost::asio::io_context context(1);
-  const auto session = make_stdio_session(rig.config, context.get_executor(), rig.log);
+  const auto session = make_session(rig.config, context.get_executor(), rig.log);
   const auto root = [&]() -> Async<> {
     co_await with_nursery([&](Nursery& nursery) -> Async<> {
       nursery.start([&]() -> Async<> {
@@ -375,7 +427,7 @@ TEST_CASE("mcp: a session that nobody stopped still takes its processes with it"
   Rig rig("grandchild");
   {
     boost::asio::io_context context(1);
-    const auto session = make_stdio_session(rig.config, context.get_executor(), rig.log);
+    const auto session = make_session(rig.config, context.get_executor(), rig.log);
     bool ready = false;
     const auto root = [&]() -> Async<> {
       co_await session->start();

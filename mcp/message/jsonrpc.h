@@ -1,4 +1,4 @@
-// mcp/jsonrpc.h — JSON-RPC 2.0 messages as lines. Pure functions; untrusted input never throws.
+// mcp/message/jsonrpc.h — JSON-RPC 2.0 messages as lines. Pure functions; untrusted input never throws.
 #pragma once
 
 #include <cstdint>
@@ -11,8 +11,6 @@
 
 namespace swarm::mcp {
 
-inline constexpr int kMethodNotFound = -32601;
-
 struct Incoming {
   enum class Kind : uint8_t { request, notification, result, error } kind;
   Json id;                  // request: as sent; result, error: as sent, null if there is none
@@ -24,7 +22,9 @@ struct Incoming {
 std::string encode_request(int64_t id, std::string_view method, const Json& params);
 std::string encode_notification(std::string_view method, const Json& params);
 std::string encode_result(const Json& id, const Json& result);
-std::string encode_error(const Json& id, int code, std::string_view message);
+// data: omitted when null.
+std::string encode_error(const Json& id, int code, std::string_view message,
+                         const Json& data = nullptr);
 
 // The messages of one line: one, several (a batch), or none when it is no JSON-RPC at all.
 std::vector<Incoming> decode_line(std::string_view line, size_t bytes_max);

@@ -1,4 +1,4 @@
-// mcp/result.h — What a server says about its tools and calls, in our terms. Pure functions over
+// mcp/client/result.h — What a server says about its tools and calls, in our terms. Pure functions over
 // untrusted JSON; they never throw.
 #pragma once
 

@@ -1,4 +1,4 @@
-#include "mcp/line_reader.h"
+#include "mcp/message/line_reader.h"
 
 #include <algorithm>
 

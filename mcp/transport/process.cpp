@@ -1,4 +1,4 @@
-#include "mcp/process.h"
+#include "mcp/transport/process.h"
 
 #include <fcntl.h>
 #include <sys/prctl.h>

@@ -1,4 +1,4 @@
-#include "mcp/result.h"
+#include "mcp/client/result.h"
 
 #include <set>
 

@@ -1,4 +1,4 @@
-// mcp/line_reader.h — Bytes of a stream in, whole lines out. A UTF-8 sequence split over reads
+// mcp/message/line_reader.h — Bytes of a stream in, whole lines out. A UTF-8 sequence split over reads
 // stays in one piece because nothing is looked at before its line is complete. Pure; one owner.
 #pragma once
 

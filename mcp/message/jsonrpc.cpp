@@ -1,4 +1,4 @@
-#include "mcp/jsonrpc.h"
+#include "mcp/message/jsonrpc.h"
 
 #include <charconv>
 #include <cmath>
@@ -67,10 +67,11 @@ std::string encode_result(const Json& id, const Json& result) {
   return dump_json(out);
 }
 
-std::string encode_error(const Json& id, int code, std::string_view message) {
+std::string encode_error(const Json& id, int code, std::string_view message, const Json& data) {
   Json error = Json::object();
   error["code"] = code;
   error["message"] = message;
+  if (!data.is_null()) error["data"] = data;
   Json out = envelope();
   out["id"] = id;
   out["error"] = std::move(error);

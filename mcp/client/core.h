@@ -1,0 +1,121 @@
+// mcp/client/core.h — The client behind mcp::Client: era, handshake, lists, calls, restarts. Shared
+// between the handle and the tools, so that a tool which outlives the client answers with an error.
+// One strand. States: idle -> starting -> ready <-> starting (restart) -> failed | stopped.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/base/async/channel.h"
+#include "mcp/client/asks.h"
+#include "mcp/client/peer.h"
+#include "mcp/mcp.h"
+#include "mcp/message/header_value.h"
+#include "mcp/transport/authorizer.h"
+
+namespace swarm::mcp {
+
+class Core : public std::enable_shared_from_this<Core> {
+ public:
+  Core(ServerConfig config, Executor executor, Log& log, ClientHooks hooks,
+       const AuthOptions* auth);
+  ~Core();
+
+  Async<> start();
+  Async<> stop();
+  const ServerConfig& config() const { return config_; }
+  const ServerInfo& info() const { return info_; }
+  const Json& capabilities() const { return capabilities_; }
+  State state() const { return state_; }
+  const std::string& state_reason() const { return state_reason_; }
+  TransportKind transport() const { return kind_; }
+  const std::vector<std::shared_ptr<tools::Tool>>& tools() const { return tools_; }
+
+  // See mcp::Client.
+  Async<Json> call_tool(std::string name, Json arguments, CallOptions options);
+  Async<std::vector<Json>> list(List what);
+  // call(), cached for as long as the server said.
+  Async<Json> fetch(std::string method, Json params);
+  // Sends with the envelope of the era; restarts, renews the session and repeats where that is
+  // safe; answers what the server asks in between.
+  Async<Json> call(std::string method, Json params, CallOptions options = {});
+  bool offers(const char* capability) const { return capabilities_.contains(capability); }
+  void require(const char* capability, const std::string& what) const;
+
+ private:
+  enum class Verdict : uint8_t { modern, legacy };
+  struct KnownTool {
+    Json definition;
+    std::vector<HeaderParam> headers;
+  };
+  struct Cached {
+    Json result;
+    TimePoint expires;
+  };
+
+  // core.cpp: the life of the connection.
+  Async<> establish();
+  Async<> establish_stdio();
+  Async<> establish_http();
+  Async<> open_peer(TransportKind kind);
+  Async<Verdict> probe();
+  Async<bool> discover();
+  void adopt_discovery(const Json& result);
+  bool choose_version(const Json& supported);
+  Async<> initialize();
+  void read_hello(const Json& hello);
+  Async<> ensure_ready();
+  Async<> recover();
+  Async<> renew_session();
+  Async<> close_peer(std::string reason);
+  void set_state(State state, std::string reason = "");
+  Error start_error(const std::exception_ptr& failure) const;
+
+  // core_calls.cpp: requests.
+  Async<Json> send(std::string method, Json params, CallOptions options);
+  Async<Json> send_renewing(std::string method, Json params, CallOptions options);
+  void add_envelope(const std::string& method, Json& params, Headers& headers) const;
+  Async<Json> answer_inputs(Json inputs);
+  Async<bool> visit_urls(Json data);
+  void check_output(const std::string& name, const Json& result) const;
+
+  // core_lists.cpp: lists and what changes them.
+  Async<std::vector<Json>> pages(std::string method, std::string key);
+  Async<> refresh_tools();
+  void adopt_tools(std::vector<Json> found);
+  void notice(const std::string& method, const Json& params);
+  void schedule_refresh();
+  Async<> listen();
+  void start_listening();
+  void forget(const std::string& method_prefix);
+  void event(std::string_view name, const Json& details) const;
+  void log_message(const Json& params);
+
+  const ServerConfig config_;
+  const Executor executor_;
+  Log& log_;
+  const ClientHooks hooks_;
+  std::unique_ptr<Authorizer> authorizer_;
+  Asks asks_;
+  std::shared_ptr<Peer> peer_;     // shared with its loops
+  Channel<bool> turns_;            // permits of tool calls
+  TransportKind kind_ = TransportKind::automatic;
+  Dialect dialect_ = Dialect::undecided;
+  std::string version_;            // modern: what _meta says; legacy: what was agreed
+  ServerInfo info_;
+  Json capabilities_ = Json::object();
+  State state_ = State::idle;
+  std::string state_reason_;
+  std::shared_ptr<Channel<bool>> recovery_;  // open while somebody restarts the server
+  int32_t restarts_ = 0;           // in a row
+  std::map<std::string, KnownTool> known_tools_;
+  std::vector<std::shared_ptr<tools::Tool>> tools_;
+  std::map<std::string, Cached> cache_;
+  bool refresh_scheduled_ = false;
+  int64_t logged_ = 0;             // messages of the server in our log
+};
+
+}  // namespace swarm::mcp

@@ -1,0 +1,187 @@
+// Requests of the client: envelope, renewal, input the server asks for, checked output.
+#include <algorithm>
+
+#include "engine/base/async/deadline.h"
+#include "engine/base/async/nursery.h"
+#include "mcp/client/core.h"
+
+namespace swarm::mcp {
+namespace {
+
+constexpr int kRoundsMax = 10;       // of input for one call
+
+std::string text_member(const Json& object, const char* key) {
+  if (!object.is_object()) return "";
+  const auto found = object.find(key);
+  return found != object.end() && found->is_string() ? found->get<std::string>() : "";
+}
+
+bool is_safe(const std::string& method) {
+  return method != "tools/call" && method.rfind("tasks/", 0) != 0;
+}
+
+// Which requests may be answered with "input_required".
+bool takes_input(const std::string& method) {
+  return method == "tools/call" || method == "prompts/get" || method == "resources/read";
+}
+
+}  // namespace
+
+void Core::require(const char* capability, const std::string& what) const {
+  if (offers(capability)) return;
+  throw ErrorException(Error{.kind = ErrorKind::unsupported,
+                             .message = "mcp server \"" + config_.name + "\" offers no " + what});
+}
+
+Async<Json> Core::send(std::string method, Json params, CallOptions options) {
+  const auto peer = peer_;
+  if (!peer) throw ErrorException(environment_error("mcp server \"" + config_.name +
+                                                    "\" was not started"));
+  Peer::Request request;
+  request.safe = is_safe(method);
+  request.progress_token = method == "tools/call";
+  if (request.progress_token) request.idle = config_.idle_timeout;
+  add_envelope(method, params, request.headers);
+  request.method = std::move(method);
+  request.params = std::move(params);
+  request.deadline = options.deadline;
+  request.on_progress = std::move(options.on_progress);
+  co_return co_await peer->request(std::move(request));
+}
+
+// Repeats once after what a server may forget: our session, the version, its own tool schemas.
+Async<Json> Core::send_renewing(std::string method, Json params, CallOptions options) {
+  std::optional<RpcError> refusal;
+  try {
+    co_return co_await send(method, params, options);
+  } catch (const RpcException& e) {
+    refusal = e.details();
+    const bool stale_headers = e.details().code == kHeaderMismatch && method == "tools/call";
+    const bool urls = e.details().code == kUrlElicitationRequired && hooks_.elicit_url;
+    if (!e.details().session_lost && !stale_headers && !urls) throw;
+  }
+  if (refusal->session_lost) {
+    co_await renew_session();
+  } else if (refusal->code == kHeaderMismatch) {
+    co_await refresh_tools();
+  } else {
+    const bool visited = co_await visit_urls(refusal->data);
+    if (!visited) throw ErrorException(peer_->about(ErrorKind::environment, refusal->text));
+  }
+  co_return co_await send(std::move(method), std::move(params), std::move(options));
+}
+
+Async<Json> Core::call(std::string method, Json params, CallOptions options) {
+  const auto self = shared_from_this();
+  Json responses, state;
+  bool stateful = false;
+  for (int round = 0; round <= kRoundsMax; ++round) {
+    co_await ensure_ready();
+    Json sent = params.is_null() ? Json::object() : params;
+    if (!responses.is_null()) sent["inputResponses"] = responses;
+    if (stateful) sent["requestState"] = state;
+    const Json result = co_await send_renewing(method, std::move(sent), options);
+    restarts_ = 0;
+    const std::string type = text_member(result, "resultType");
+    if (dialect_ != Dialect::modern || type.empty() || type == "complete") co_return result;
+    if (type != "input_required" || !takes_input(method))
+      throw ErrorException(
+          peer_->about(ErrorKind::environment, "unexpected result type \"" + type + "\""));
+    responses = nullptr;
+    stateful = result.contains("requestState");
+    if (stateful) state = result.at("requestState");
+    if (result.contains("inputRequests"))
+      responses = co_await answer_inputs(result.at("inputRequests"));
+  }
+  throw ErrorException(peer_->about(ErrorKind::environment,
+                                    "it asked for input more than " + std::to_string(kRoundsMax) +
+                                        " times"));
+}
+
+// What one server asks for inside a result; each answer under the key of its question.
+Async<Json> Core::answer_inputs(Json inputs) {
+  Json out = Json::object();
+  if (!inputs.is_object())
+    throw ErrorException(peer_->about(ErrorKind::environment, "inputRequests: expected an object"));
+  for (const auto& [key, input] : inputs.items()) {
+    Json params = input.is_object() && input.contains("params") ? input.at("params")
+                                                                : Json::object();
+    std::string problem;
+    try {
+      Json answer = co_await asks_.answer(text_member(input, "method"), std::move(params));
+      out[key] = std::move(answer);
+    } catch (const RpcException& e) {
+      problem = e.details().text;
+    }
+    if (!problem.empty())
+      throw ErrorException(peer_->about(ErrorKind::environment, "it asked for input: " + problem));
+  }
+  co_return out;
+}
+
+// 2025-11-25: the call needs the user to visit some pages first.
+Async<bool> Core::visit_urls(Json data) {
+  if (!data.is_object() || !data.contains("elicitations")) co_return false;
+  const Json list = data.at("elicitations");
+  for (const Json& one : list) {
+    const Json answer = co_await asks_.answer("elicitation/create", one);
+    if (text_member(answer, "action") != "accept") co_return false;
+  }
+  co_return !list.empty();
+}
+
+Async<Json> Core::call_tool(std::string name, Json arguments, CallOptions options) {
+  const auto self = shared_from_this();
+  if (!peer_ || state_ == State::stopped)
+    throw ErrorException(environment_error("mcp server \"" + config_.name +
+                                           "\": its session was stopped"));
+  require("tools", "tools");
+  if (arguments.is_null()) arguments = Json::object();
+  Json params = Json::object();
+  params["name"] = name;
+  params["arguments"] = std::move(arguments);
+  options.deadline =
+      options.deadline.earlier(Deadline::after(steady_clock(), config_.call_timeout));
+  const auto report = std::move(options.on_progress);
+  options.on_progress = [this, self, name, report](const Progress& progress) {
+    Json details{{"tool", name}, {"progress", progress.progress}};
+    if (progress.total) details["total"] = *progress.total;
+    if (!progress.message.empty()) details["message"] = progress.message;
+    event("progress", details);
+    if (report) report(progress);
+  };
+  co_await with_deadline(turns_.receive(), options.deadline);
+  struct Turn {
+    Channel<bool>& turns;
+    ~Turn() { turns.try_send(true); }
+  } turn{turns_};
+  const Json result = co_await call("tools/call", std::move(params), std::move(options));
+  check_output(name, result);
+  co_return result;
+}
+
+// structuredContent against the tool's outputSchema: a mismatch fails the call.
+void Core::check_output(const std::string& name, const Json& result) const {
+  const auto tool = known_tools_.find(name);
+  if (tool == known_tools_.end() || !result.is_object()) return;
+  const auto schema = tool->second.definition.find("outputSchema");
+  const auto structured = result.find("structuredContent");
+  const auto error = result.find("isError");
+  const bool failed_call = error != result.end() && error->is_boolean() && error->get<bool>();
+  if (schema == tool->second.definition.end() || failed_call) return;
+  if (structured == result.end()) {
+    log_.warn("mcp.output.missing", {{"server", config_.name}, {"tool", name}});
+    return;
+  }
+  const auto valid = tools::validate_json(*schema, *structured);
+  if (valid) return;
+  if (valid.error().kind == ErrorKind::unsupported) {  // the schema is at fault, not the result
+    log_.warn("mcp.output.unchecked", {{"server", config_.name}, {"tool", name}});
+    return;
+  }
+  throw ErrorException(peer_->about(ErrorKind::environment,
+                                    "the result of " + name + " does not match its outputSchema: " +
+                                        valid.error().message));
+}
+
+}  // namespace swarm::mcp

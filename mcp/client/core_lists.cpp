@@ -1,0 +1,294 @@
+// Lists of the client, their cache, and the notices that change them.
+#include <algorithm>
+#include <set>
+
+#include "engine/base/async/deadline.h"
+#include "engine/base/async/nursery.h"
+#include "mcp/client/core.h"
+#include "mcp/client/mcp_tool.h"
+#include "mcp/client/result.h"
+
+namespace swarm::mcp {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr milliseconds kDebounce{100};            // several notices in a row are one change
+constexpr int64_t kTtlMaxMs = 24 * 3600 * 1000;
+constexpr size_t kCacheMax = 256;
+constexpr int64_t kLoggedMax = 1000;              // messages of one server in our log
+constexpr size_t kLogTextMax = 500;
+constexpr size_t kToolNameMax = 128;
+constexpr int kListensMax = 10;                   // in a row without a single notice
+constexpr milliseconds kListenBackoffMin{1000}, kListenBackoffMax{30000};
+
+std::string text_member(const Json& object, const char* key) {
+  if (!object.is_object()) return "";
+  const auto found = object.find(key);
+  return found != object.end() && found->is_string() ? found->get<std::string>() : "";
+}
+
+milliseconds ttl_of(const Json& result) {
+  if (!result.is_object()) return milliseconds(0);
+  const auto ttl = result.find("ttlMs");
+  if (ttl == result.end() || !ttl->is_number_integer()) return milliseconds(0);
+  return milliseconds(std::clamp<int64_t>(ttl->get<int64_t>(), 0, kTtlMaxMs));
+}
+
+struct Kind {
+  const char* method;
+  const char* key;
+  const char* capability;
+};
+
+Kind kind_of(List what) {
+  switch (what) {
+    case List::tools: return {"tools/list", "tools", "tools"};
+    case List::resources: return {"resources/list", "resources", "resources"};
+    case List::resource_templates:
+      return {"resources/templates/list", "resourceTemplates", "resources"};
+    case List::prompts: return {"prompts/list", "prompts", "prompts"};
+  }
+  return {"", "", ""};
+}
+
+bool says_list_changed(const Json& capabilities, const char* what) {
+  const auto found = capabilities.find(what);
+  return found != capabilities.end() && found->is_object() && found->contains("listChanged") &&
+         found->at("listChanged") == true;
+}
+
+}  // namespace
+
+void Core::event(std::string_view name, const Json& details) const {
+  if (hooks_.on_event) hooks_.on_event(config_.name, name, details);
+}
+
+// ---- Lists.
+
+Async<Json> Core::fetch(std::string method, Json params) {
+  const auto self = shared_from_this();
+  const std::string key = method + dump_json(params);
+  const auto cached = cache_.find(key);
+  if (cached != cache_.end()) {
+    if (cached->second.expires > steady_clock().now()) co_return cached->second.result;
+    cache_.erase(cached);
+  }
+  CallOptions options;
+  options.deadline = Deadline::after(steady_clock(), config_.call_timeout);
+  Json result = co_await call(method, std::move(params), options);
+  const milliseconds ttl = ttl_of(result);
+  if (ttl.count() == 0) co_return result;
+  if (cache_.size() >= kCacheMax) cache_.clear();
+  cache_[key] = Cached{result, steady_clock().now() + ttl};
+  co_return result;
+}
+
+void Core::forget(const std::string& method_prefix) {
+  std::erase_if(cache_, [&](const auto& entry) { return entry.first.rfind(method_prefix, 0) == 0; });
+}
+
+// A whole list: the end is the absence of a cursor, the empty text is one.
+Async<std::vector<Json>> Core::pages(std::string method, std::string key) {
+  std::vector<Json> found;
+  std::set<std::string> cursors;
+  std::optional<std::string> cursor;
+  const auto refuse = [&](const std::string& text) {
+    throw ErrorException(peer_->about(ErrorKind::environment, text));
+  };
+  for (int32_t page = 0; page == 0 || cursor; ++page) {
+    if (page >= config_.pages_max)
+      refuse(method + " has more than " + std::to_string(config_.pages_max) + " pages");
+    Json params = Json::object();
+    if (cursor) params["cursor"] = *cursor;
+    // Not through call(): during a restart there is nobody to wait for.
+    const Json reply = co_await send(method, std::move(params), {});
+    const auto list = reply.find(key);
+    if (!reply.is_object() || list == reply.end() || !list->is_array())
+      refuse(method + ": expected an array \"" + key + "\"");
+    for (const Json& one : *list) found.push_back(one);
+    const auto next = reply.find("nextCursor");
+    cursor.reset();
+    if (next != reply.end() && next->is_string()) cursor = next->get<std::string>();
+    if (cursor && !cursors.insert(*cursor).second)
+      refuse(method + " repeats its cursor \"" + *cursor + "\"");
+  }
+  co_return found;
+}
+
+Async<std::vector<Json>> Core::list(List what) {
+  const auto self = shared_from_this();
+  const Kind kind = kind_of(what);
+  require(kind.capability, kind.capability);
+  co_await ensure_ready();
+  if (what == List::tools) {
+    std::vector<Json> found = co_await pages(kind.method, kind.key);
+    adopt_tools(found);
+    std::erase_if(found, [this](const Json& tool) {
+      return !known_tools_.contains(text_member(tool, "name"));
+    });
+    co_return found;
+  }
+  const Deadline deadline = Deadline::after(steady_clock(), config_.call_timeout);
+  co_return co_await with_deadline(pages(kind.method, kind.key), deadline);
+}
+
+Async<> Core::refresh_tools() { adopt_tools(co_await pages("tools/list", "tools")); }
+
+void Core::adopt_tools(std::vector<Json> found) {
+  std::vector<std::string> names;
+  std::map<std::string, KnownTool> known;
+  const auto quarantine = [&](const std::string& name, const std::string& why) {
+    log_.warn("mcp.tool.quarantined",
+              {{"server", config_.name}, {"tool", name}, {"why", why}});
+    event("quarantined", Json{{"tool", name}, {"why", why}});
+  };
+  for (Json& tool : found) {
+    const std::string name = text_member(tool, "name");
+    const bool object_schema = tool.is_object() && tool.contains("inputSchema") &&
+                               tool.at("inputSchema").is_object();
+    if (name.empty() || name.size() > kToolNameMax || !object_schema || known.contains(name)) {
+      quarantine(name, known.contains(name) ? "listed twice" : "no name or no inputSchema");
+      continue;
+    }
+    KnownTool entry;
+    if (dialect_ == Dialect::modern && kind_ == TransportKind::http) {
+      auto headers = header_params(tool.at("inputSchema"));
+      if (!headers) {
+        quarantine(name, headers.error().message);
+        continue;
+      }
+      entry.headers = std::move(*headers);
+    }
+    entry.definition = std::move(tool);
+    known.emplace(name, std::move(entry));
+    names.push_back(name);
+  }
+  const auto public_name = public_names(config_.name, names);
+  std::vector<std::shared_ptr<tools::Tool>> tools;
+  for (const std::string& name : names) {
+    const Json& definition = known.at(name).definition;
+    tools::ToolSpec spec;
+    spec.name = public_name.at(name);
+    spec.description = text_member(definition, "description");
+    if (spec.description.empty()) spec.description = text_member(definition, "title");
+    spec.parameters = definition.at("inputSchema");
+    spec.effect = effect_of(definition);
+    spec.origin = "mcp:" + config_.name;
+    tools.push_back(make_tool(shared_from_this(), name, std::move(spec)));
+  }
+  known_tools_ = std::move(known);
+  tools_ = std::move(tools);
+}
+
+// ---- Notices.
+
+void Core::notice(const std::string& method, const Json& params) {
+  if (method == "notifications/tools/list_changed") {
+    schedule_refresh();
+  } else if (method == "notifications/resources/list_changed") {
+    forget("resources/");
+    event("list_changed", Json{{"list", "resources"}});
+  } else if (method == "notifications/prompts/list_changed") {
+    forget("prompts/");
+    event("list_changed", Json{{"list", "prompts"}});
+  } else if (method == "notifications/resources/updated") {
+    forget("resources/read");
+    event("resource_updated", params);
+  } else if (method == "notifications/message") {
+    log_message(params);
+  } else {
+    log_.debug("mcp.notification", {{"server", config_.name}, {"method", method}});
+  }
+}
+
+void Core::log_message(const Json& params) {
+  event("log", params);
+  if (++logged_ > kLoggedMax) return;
+  const std::string level = text_member(params, "level");
+  std::string text;
+  if (params.is_object() && params.contains("data")) text = dump_json(params.at("data"));
+  text.resize(std::min(text.size(), kLogTextMax));
+  const bool loud = level == "error" || level == "critical" || level == "alert" ||
+                    level == "emergency";
+  log_.event(loud ? LogLevel::warn : LogLevel::debug, "mcp.server.log",
+             {{"server", config_.name}, {"level", level}, {"text", text}});
+}
+
+// A storm of notices is one new list.
+void Core::schedule_refresh() {
+  if (refresh_scheduled_ || !peer_) return;
+  refresh_scheduled_ = true;
+  const std::weak_ptr<Core> weak = weak_from_this();
+  peer_->start([weak]() -> Async<> {
+    co_await wait_until(steady_clock(), steady_clock().now() + kDebounce);
+    const auto self = weak.lock();
+    if (!self) co_return;
+    self->refresh_scheduled_ = false;
+    std::set<std::string> before, after;
+    for (const auto& [name, tool] : self->known_tools_) before.insert(name);
+    try {
+      co_await self->refresh_tools();
+    } catch (const ErrorException& e) {
+      if (e.error().kind == ErrorKind::cancelled) throw;
+      self->log_.warn("mcp.tools.refresh",
+                      {{"server", self->config_.name}, {"why", e.error().message}});
+      co_return;
+    }
+    for (const auto& [name, tool] : self->known_tools_) after.insert(name);
+    Json added = Json::array(), removed = Json::array();
+    for (const std::string& name : after)
+      if (!before.contains(name)) added.push_back(name);
+    for (const std::string& name : before)
+      if (!after.contains(name)) removed.push_back(name);
+    self->log_.info("mcp.tools.changed", {{"server", self->config_.name},
+                                          {"added", uint64_t{added.size()}},
+                                          {"removed", uint64_t{removed.size()}}});
+    self->event("list_changed",
+                Json{{"list", "tools"}, {"added", added}, {"removed", removed}});
+  });
+}
+
+void Core::start_listening() {
+  const bool any = says_list_changed(capabilities_, "tools") ||
+                   says_list_changed(capabilities_, "prompts") ||
+                   says_list_changed(capabilities_, "resources");
+  if (dialect_ != Dialect::modern || !config_.listen || !any || !peer_) return;
+  const std::weak_ptr<Core> weak = weak_from_this();
+  peer_->start([weak]() -> Async<> {
+    if (const auto self = weak.lock()) co_await self->listen();
+  });
+}
+
+// 2026-07-28: changes are only told to who asks for them. The lists are read again after a gap.
+Async<> Core::listen() {
+  milliseconds backoff = kListenBackoffMin;
+  for (int attempt = 0; attempt < kListensMax; ++attempt) {
+    Json wanted = Json::object();
+    if (says_list_changed(capabilities_, "tools")) wanted["toolsListChanged"] = true;
+    if (says_list_changed(capabilities_, "prompts")) wanted["promptsListChanged"] = true;
+    if (says_list_changed(capabilities_, "resources")) wanted["resourcesListChanged"] = true;
+    Json params = Json::object();
+    params["notifications"] = std::move(wanted);
+    const TimePoint begun = steady_clock().now();
+    try {
+      co_await send("subscriptions/listen", std::move(params), {});
+      co_return;  // ended by the server, gracefully
+    } catch (const RpcException&) {
+      co_return;  // not offered
+    } catch (const ErrorException& e) {
+      if (e.error().kind == ErrorKind::cancelled) throw;
+      if (!peer_->gone().empty()) co_return;
+    }
+    if (steady_clock().now() - begun > kListenBackoffMax) {
+      attempt = 0;
+      backoff = kListenBackoffMin;
+    }
+    co_await wait_until(steady_clock(), steady_clock().now() + backoff);
+    backoff = std::min(backoff * 3 / 2, kListenBackoffMax);
+    forget("");
+    schedule_refresh();
+  }
+}
+
+}  // namespace swarm::mcp
