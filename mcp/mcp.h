@@ -128,14 +128,29 @@ struct ClientHooks {
   std::vector<Root> roots = {};
   bool offer_roots = false;
   std::function<void(std::string_view server, std::string_view event, const Json& details)>
-      on_event = {};                               // "progress", "log", "list_changed", "state", ...
+      on_event = {};                               // "progress", "log", "state", ...
   // Every message in both directions, secrets included: for traces that redact.
   std::function<void(bool outgoing, const std::string& text)> trace = {};
   int32_t asked_max = 50;                          // requests of one server during a session
 };
 
-// How a server that demands authorization gets it. Without it a 401 ends the start.
-struct AuthOptions;
+// How a server that demands authorization gets it: OAuth 2.1. Without it a 401 ends the start.
+struct AuthOptions {
+  enum class Grant : uint8_t { code, client_credentials, workload, enterprise };
+  Grant grant = Grant::code;
+  // Shows a person the URL and returns where the browser was sent in the end: the redirect URI with
+  // code and state. Empty: grant `code` is impossible.
+  std::function<Async<std::string>(std::string url)> authorize = {};
+  std::string redirect_uri = "http://127.0.0.1/callback";
+  std::string client_name = "swarm";
+  std::string client_id, client_secret;            // registered beforehand
+  std::string client_metadata_url;                 // https document that is our client id
+  std::string private_key_pem, signing_algorithm;  // client_credentials by private_key_jwt
+  std::string assertion;                           // workload: the JWT of the platform
+  std::string idp_client_id, idp_id_token, idp_token_endpoint;  // enterprise
+  std::string store_file;                          // tokens, mode 0600; "" = in memory only
+  bool reach_private = false;                      // metadata may live on private addresses
+};
 
 // Must be used on `executor`'s thread, which lives as long as the server should: the server's
 // parent-death signal follows the thread that called start(). log and auth outlive the client and

@@ -1,5 +1,5 @@
-// mcp/client/asks.h — What a server asks of us: roots, sampling, elicitation; by request (legacy) or
-// inside a result (2026-07-28). Offers exactly what the hooks can answer. One strand.
+// mcp/client/asks.h — What a server asks of us: roots, sampling, elicitation; by request (legacy)
+// or inside a result (2026-07-28). Offers exactly what the hooks can answer. One strand.
 #pragma once
 
 #include <string>

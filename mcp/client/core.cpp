@@ -5,6 +5,7 @@
 
 #include "engine/base/async/deadline.h"
 #include "engine/base/async/nursery.h"
+#include "mcp/auth/oauth.h"
 #include "mcp/transport/http_transport.h"
 #include "mcp/transport/sse_transport.h"
 #include "mcp/transport/stdio.h"
@@ -55,7 +56,8 @@ Core::Core(ServerConfig config, Executor executor, Log& log, ClientHooks hooks,
       hooks_(std::move(hooks)),
       asks_(config_.name, hooks_),
       turns_(static_cast<size_t>(std::max(1, config_.calls_max))) {
-  static_cast<void>(auth);
+  const auto url = parse_url(config_.url);
+  if (auth != nullptr && url) authorizer_ = make_oauth(*auth, *url, executor_, log_);
   for (int32_t i = 0; i < std::max(1, config_.calls_max); ++i) turns_.try_send(true);
 }
 
@@ -85,9 +87,13 @@ Async<> Core::start() {
     co_await close_peer("its session was stopped");
     if (failure && !is_cancellation(failure)) error = start_error(failure);
   };
+  bool unauthorized = false;
   const auto noting = [&]() -> Async<> {
     try {
       co_await attempt();
+    } catch (const RpcException& e) {
+      unauthorized = e.details().http_status == 401;
+      failure = std::current_exception();
     } catch (...) {
       failure = std::current_exception();
     }
@@ -98,7 +104,7 @@ Async<> Core::start() {
     set_state(State::ready);
     co_return;
   }
-  set_state(state_ == State::needs_auth ? State::needs_auth : State::failed, error.message);
+  set_state(unauthorized ? State::needs_auth : State::failed, error.message);
   throw ErrorException(error);
 }
 

@@ -85,7 +85,8 @@ Async<Json> Core::fetch(std::string method, Json params) {
 }
 
 void Core::forget(const std::string& method_prefix) {
-  std::erase_if(cache_, [&](const auto& entry) { return entry.first.rfind(method_prefix, 0) == 0; });
+  std::erase_if(cache_,
+                [&](const auto& entry) { return entry.first.rfind(method_prefix, 0) == 0; });
 }
 
 // A whole list: the end is the absence of a cursor, the empty text is one.

@@ -1,5 +1,5 @@
-// mcp/client/mcp_tool.h — One tool of a server as a tools::Tool. Shares the client's core: it may be
-// called after its session has stopped, and says so.
+// mcp/client/mcp_tool.h — One tool of a server as a tools::Tool. Shares the client's core: it may
+// be called after its session has stopped, and says so.
 #pragma once
 
 #include <memory>

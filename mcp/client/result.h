@@ -1,5 +1,5 @@
-// mcp/client/result.h — What a server says about its tools and calls, in our terms. Pure functions over
-// untrusted JSON; they never throw.
+// mcp/client/result.h — What a server says about its tools and calls, in our terms. Pure functions
+// over untrusted JSON; they never throw.
 #pragma once
 
 #include <map>

@@ -1,4 +1,5 @@
-// mcp/message/jsonrpc.h — JSON-RPC 2.0 messages as lines. Pure functions; untrusted input never throws.
+// mcp/message/jsonrpc.h — JSON-RPC 2.0 messages as lines. Pure functions; untrusted input never
+// throws.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,6 @@
-// mcp/message/line_reader.h — Bytes of a stream in, whole lines out. A UTF-8 sequence split over reads
-// stays in one piece because nothing is looked at before its line is complete. Pure; one owner.
+// mcp/message/line_reader.h — Bytes of a stream in, whole lines out. A UTF-8 sequence split over
+// reads stays in one piece because nothing is looked at before its line is complete. Pure; one
+// owner.
 #pragma once
 
 #include <cstddef>

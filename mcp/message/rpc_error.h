@@ -1,5 +1,6 @@
-// mcp/message/rpc_error.h — A request that failed with a code: JSON-RPC, HTTP, or both. Thrown where
-// an ErrorException is expected; whoever decides on eras, sessions or retries looks at the codes.
+// mcp/message/rpc_error.h — A request that failed with a code: JSON-RPC, HTTP, or both. Thrown
+// where an ErrorException is expected; whoever decides on eras, sessions or retries looks at the
+// codes.
 #pragma once
 
 #include <string>

@@ -17,6 +17,8 @@ class Authorizer {
   // An answer 401 or 403 to a request made with `sent`: true when the request is worth another try,
   // false when it is final. Throws ErrorException{environment} when authorization failed.
   virtual Async<bool> challenged(HttpResponse answer, Headers sent) = 0;
+  // A request was neither 401 nor 403.
+  virtual void accepted() = 0;
 };
 
 }  // namespace swarm::mcp

@@ -140,8 +140,9 @@ Async<HttpTransport::Exchange> HttpTransport::exchange(std::string method, std::
     const Headers sent = request.headers;
     Exchange answer = co_await client_.begin(std::move(request));
     const int status = answer->head().status;
-    if ((status != 401 && status != 403) || authorizer_ == nullptr || tries >= kChallengesMax)
-      co_return answer;
+    const bool refused = status == 401 || status == 403;
+    if (authorizer_ != nullptr && !refused) authorizer_->accepted();
+    if (!refused || authorizer_ == nullptr || tries >= kChallengesMax) co_return answer;
     HttpResponse refusal = answer->head();
     refusal.body = co_await answer->read_all(kErrorBodyMax);
     const bool again = co_await authorizer_->challenged(refusal, sent);
@@ -222,7 +223,8 @@ void HttpTransport::take(std::string_view text, Stream& stream) {
   if (text.empty()) return;  // a priming event
   std::vector<Incoming> messages = decode_line(text, options_.message_bytes_max);
   if (messages.empty())
-    log_.debug("mcp.event.skipped", {{"server", options_.server}, {"bytes", uint64_t{text.size()}}});
+    log_.debug("mcp.event.skipped",
+               {{"server", options_.server}, {"bytes", uint64_t{text.size()}}});
   for (Incoming& message : messages) {
     if (stream.id != 0 && answers(message, stream.id)) {
       stream.answered = true;

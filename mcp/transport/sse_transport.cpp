@@ -64,8 +64,9 @@ Async<SseTransport::Exchange> SseTransport::exchange(std::string method, Url url
     const Headers sent = request.headers;
     Exchange answer = co_await client_.begin(std::move(request));
     const int status = answer->head().status;
-    if ((status != 401 && status != 403) || authorizer_ == nullptr || tries >= kChallengesMax)
-      co_return answer;
+    const bool refused = status == 401 || status == 403;
+    if (authorizer_ != nullptr && !refused) authorizer_->accepted();
+    if (!refused || authorizer_ == nullptr || tries >= kChallengesMax) co_return answer;
     HttpResponse refusal = answer->head();
     refusal.body = co_await answer->read_all(kErrorBodyMax);
     const bool again = co_await authorizer_->challenged(refusal, sent);

@@ -12,6 +12,7 @@
 #include "engine/base/async/deadline.h"
 #include "engine/base/async/run.h"
 #include "mcp/mcp.h"
+#include "mcp/transport/http_client.h"
 
 namespace swarm::mcp {
 namespace {
@@ -173,6 +174,40 @@ ClientHooks hooks_of(const Scenario&) {
   return hooks;
 }
 
+std::string member(const Json& object, const char* key) {
+  return object.value(key, std::string());
+}
+
+// There is no browser: the page answers with the redirect at once.
+AuthOptions auth_of(const Scenario& scenario, Executor executor) {
+  AuthOptions auth;
+  const Json& context = scenario.context;
+  auth.redirect_uri = "http://127.0.0.1:33418/callback";
+  auth.client_metadata_url = "https://conformance-test.local/client-metadata.json";
+  auth.client_id = member(context, "client_id");
+  auth.client_secret = member(context, "client_secret");
+  auth.private_key_pem = member(context, "private_key_pem");
+  auth.signing_algorithm = member(context, "signing_algorithm");
+  auth.assertion = member(context, "valid_jwt");
+  auth.idp_client_id = member(context, "idp_client_id");
+  auth.idp_id_token = member(context, "idp_id_token");
+  auth.idp_token_endpoint = member(context, "idp_token_endpoint");
+  if (scenario.name.rfind("auth/client-credentials", 0) == 0)
+    auth.grant = AuthOptions::Grant::client_credentials;
+  if (scenario.name == "auth/enterprise-managed-authorization")
+    auth.grant = AuthOptions::Grant::enterprise;
+  if (scenario.name == "auth/wif-jwt-bearer") auth.grant = AuthOptions::Grant::workload;
+  auth.authorize = [executor](std::string url) -> Async<std::string> {
+    HttpClient browser(executor, {});
+    HttpRequest request;
+    request.url = parse_url(url).value();
+    const auto answer = co_await browser.begin(std::move(request));
+    const std::string* location = find_header(answer->head().headers, "Location");
+    co_return location != nullptr ? *location : "";
+  };
+  return auth;
+}
+
 ServerConfig config_of(const Scenario& scenario, const std::string& url) {
   ServerConfig config;
   config.name = "suite";
@@ -196,8 +231,10 @@ int run(const std::string& url) {
   scenario.context = parse_json(context_text).value();
   Log log(std::cerr, LogLevel::debug);
   boost::asio::io_context context(1);
+  const AuthOptions auth = auth_of(scenario, context.get_executor());
+  const bool authorized = scenario.name.rfind("auth/", 0) == 0;
   const auto client = make_client(config_of(scenario, url), context.get_executor(), log,
-                                  hooks_of(scenario));
+                                  hooks_of(scenario), authorized ? &auth : nullptr);
   const auto found = acts().find(scenario.name);
   const Act act = found != acts().end() ? found->second : Act(authorized_call);
   std::string problem;
