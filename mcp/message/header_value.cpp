@@ -128,10 +128,9 @@ std::string encode_header_value(std::string_view text) {
 }
 
 std::optional<std::string> decode_header_value(std::string_view text) {
-  if (text.substr(0, kOpen.size()) != kOpen) return std::string(text);
-  if (text.size() < kOpen.size() + kClose.size() ||
+  if (text.size() < kOpen.size() + kClose.size() || text.substr(0, kOpen.size()) != kOpen ||
       text.substr(text.size() - kClose.size()) != kClose)
-    return std::nullopt;
+    return std::string(text);  // both ends make the sentinel
   text.remove_prefix(kOpen.size());
   text.remove_suffix(kClose.size());
   return base64_decode(text);

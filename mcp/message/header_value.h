@@ -17,7 +17,7 @@ std::optional<std::string> base64_decode(std::string_view text);
 
 // As it is, or "=?base64?...?=" where a header could not carry it.
 std::string encode_header_value(std::string_view text);
-// nullopt for a malformed sentinel.
+// nullopt for a sentinel around what is no base64.
 std::optional<std::string> decode_header_value(std::string_view text);
 
 // An argument that travels in a header, too.
