@@ -15,7 +15,9 @@ Plan plan_of(const config::Config& config) {
     plan.agents.push_back({.name = agent.config.name, .model = agent.model,
                            .tools = agent.config.tools});
   for (const mcp::ServerConfig& server : config.servers)
-    plan.servers.push_back({.name = server.name, .command = server.command});
+    plan.servers.push_back({.name = server.name,
+                            .command = server.url.empty() ? server.command
+                                                          : std::vector{server.url}});
   return plan;
 }
 

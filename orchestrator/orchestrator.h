@@ -41,7 +41,7 @@ struct Plan {
   };
   struct Server {
     std::string name;
-    std::vector<std::string> command;
+    std::vector<std::string> command;         // or the URL alone
   };
   std::string name;
   Json inputs;

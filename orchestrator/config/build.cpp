@@ -167,23 +167,55 @@ class ConfigBuilder {
     return out;
   }
 
+  static void add_headers(const View& view, mcp::ServerConfig& server) {
+    const Json headers = view.json("headers");
+    if (headers.is_object())
+      for (const auto& [name, value] : headers.items())
+        server.headers.emplace_back(name, value.get<std::string>());
+  }
+  static mcp::TransportKind transport(const std::string& text) {
+    if (text == "stdio") return mcp::TransportKind::stdio;
+    if (text == "sse") return mcp::TransportKind::sse;
+    return text.empty() || text == "auto" ? mcp::TransportKind::automatic
+                                          : mcp::TransportKind::http;
+  }
+  static mcp::Era era(const std::string& text) {
+    return text == "modern"   ? mcp::Era::modern
+           : text == "legacy" ? mcp::Era::legacy
+                              : mcp::Era::automatic;
+  }
+
   void add_servers() {
     for (const auto& [name, view] : root_.entries("mcp")) {
       mcp::ServerConfig server;
       server.name = name;
-      server.command = view.texts("command");
-      server.command[0] = program(server.command[0]);
+      if (view.has("command")) {
+        server.command = view.texts("command");
+        server.command[0] = program(server.command[0]);
+      }
+      server.url = view.text("url");
+      add_headers(view, server);
+      server.transport = transport(view.text("transport"));
+      server.era = era(view.text("protocol"));
       server.env = environment(view);
       server.cwd = path(view.text("cwd"));
       server.start_timeout = *view.duration("start_timeout");
       server.call_timeout = *view.duration("call_timeout");
+      server.idle_timeout = *view.duration("idle_timeout");
+      server.calls_max = view.number<int32_t>("max_concurrent");
+      server.restarts_max = view.number<int32_t>("restarts_max");
+      server.ca_file = path(view.text("ca_file"));
       config_.servers.push_back(std::move(server));
     }
     for (const auto& [name, view] : root_.entries("mcpServers")) {
+      if (view.json("disabled") == true) continue;
       mcp::ServerConfig server;
       server.name = name;
-      server.command = {program(view.text("command"))};
+      if (view.has("command")) server.command = {program(view.text("command"))};
       for (const std::string& argument : view.texts("args")) server.command.push_back(argument);
+      server.url = view.text("url");
+      add_headers(view, server);
+      server.transport = transport(view.text("type"));
       server.env = environment(view);
       server.cwd = path(view.text("cwd"));
       config_.servers.push_back(std::move(server));

@@ -105,26 +105,42 @@ Type engine_type() {
 Type mcp_type() {
   return object(
       {
-          required("command", list(text(), 1), "program and arguments, no shell"),
+          optional("command", list(text(), 1), "program and arguments, no shell; or url"),
           optional("env", map(text()), "added to the environment of the server"),
           optional("cwd", text(), "working directory; unset = ours"),
-          optional("start_timeout", duration(), "until it must answer the first time", "30s"),
+          optional("url", text(), "http:// or https://; or command"),
+          optional("headers", map(text()), "sent to that URL, and nowhere else"),
+          optional("transport", choice({"auto", "stdio", "http", "sse"}),
+                   "auto: by command or url; http is tried before sse", "auto"),
+          optional("protocol", choice({"auto", "modern", "legacy"}),
+                   "modern: 2026-07-28; legacy: initialize; auto: the first, then the second",
+                   "auto"),
+          optional("start_timeout", duration(), "until it must be ready", "30s"),
           optional("call_timeout", duration(), "one tool call", "60s"),
+          optional("idle_timeout", duration(), "a call without progress; 0s = no such limit",
+                   "0s"),
+          optional("max_concurrent", integer(1, 1024), "calls in flight; more wait in order", 16),
+          optional("restarts_max", integer(0, 100), "in a row, of a program that ended", 3),
+          optional("ca_file", text(), "additional certificate authorities, PEM"),
       },
-      {{"url", kNotYet}, {"headers", kNotYet}, {"protocol", kNotYet}, {"pin", kNotYet},
-       {"start", kNotYet}, {"max_concurrent", kNotYet}, {"timeout", "say call_timeout"}});
+      {{"pin", kNotYet}, {"start", kNotYet}, {"timeout", "say call_timeout"}});
 }
 
 // The form of Qwen-Agent and of desktop clients.
 Type mcp_servers_type() {
   return map(object(
       {
-          required("command", text(), "program"),
+          optional("command", text(), "program; or url"),
           optional("args", list(text()), "arguments", Json::array()),
           optional("env", map(text()), "added to the environment of the server"),
           optional("cwd", text(), "working directory; unset = ours"),
-      },
-      {{"url", kNotYet}, {"headers", kNotYet}, {"type", kNotYet}}));
+          optional("url", text(), "http:// or https://; or command"),
+          optional("headers", map(text()), "sent to that URL, and nowhere else"),
+          optional("type", choice({"stdio", "http", "streamable-http", "streamableHttp",
+                                   "streamable_http", "sse"}),
+                   "unset = by command or url"),
+          optional("disabled", boolean(), "never started", false),
+      }));
 }
 
 Type tool_type() {

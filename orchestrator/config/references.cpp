@@ -105,7 +105,31 @@ class Checker {
       problem(path + ".root", "belongs to read_file", root.place);
   }
 
+  // A program or a URL, and what belongs to each.
+  void check_server(const Node::Field& server, const std::string& path) {
+    const Node& command = child(server.value, "command");
+    const Node& url = child(server.value, "url");
+    if (command.is_null() == url.is_null())
+      return problem(path, url.is_null() ? "one of the keys \"command\" and \"url\" is missing"
+                                         : "expected either \"command\" or \"url\", found both",
+                     server.place);
+    const std::vector<std::string> foreign =
+        url.is_null() ? std::vector<std::string>{"headers", "ca_file"}
+                      : std::vector<std::string>{"env", "cwd", "args", "restarts_max"};
+    for (const std::string& key : foreign)
+      if (const Node& value = child(server.value, key.c_str()); !value.is_null())
+        problem(path + "." + key, url.is_null() ? "belongs to url" : "belongs to command",
+                value.place);
+    const bool web = url.is_text() && !url.pending;
+    if (web && !url.text().starts_with("http://") && !url.text().starts_with("https://"))
+      problem(path + ".url", "expected http:// or https://, found \"" + url.text() + "\"",
+              url.place);
+  }
+
   void check_servers() {
+    for (const char* section : {"mcp", "mcpServers"})
+      for (const Node::Field& server : child(doc_, section).fields)
+        check_server(server, std::string(section) + "." + server.key);
     const std::vector<std::string> declared = names_of(child(doc_, "mcp"));
     for (const Node::Field& server : child(doc_, "mcpServers").fields)
       if (std::find(declared.begin(), declared.end(), server.key) != declared.end())

@@ -204,6 +204,37 @@ mcpServers:
   CHECK(config.servers[2].command == std::vector<std::string>{"/usr/bin/c"});
 }
 
+TEST_CASE("config: MCP servers behind a URL, and what does not go together") {
+  const Config config = good(kBase + R"(
+mcp:
+  web:
+    url: "https://example.test/mcp"
+    headers: {X-Team: blue}
+    transport: http
+    protocol: legacy
+    max_concurrent: 4
+    idle_timeout: 2s
+mcpServers:
+  old: {url: "http://127.0.0.1:9/sse", type: sse}
+  off: {command: nothing, disabled: true}
+)");
+  REQUIRE(config.servers.size() == 2);
+  const mcp::ServerConfig& web = config.servers[0];
+  CHECK(web.url == "https://example.test/mcp");
+  REQUIRE(web.headers.size() == 1);
+  CHECK(web.headers[0].second == "blue");
+  CHECK(web.transport == mcp::TransportKind::http);
+  CHECK(web.era == mcp::Era::legacy);
+  CHECK(web.calls_max == 4);
+  CHECK(web.idle_timeout == Milliseconds(2000));
+  CHECK(config.servers[1].transport == mcp::TransportKind::sse);
+  CHECK(refuses(kBase + "mcp: {a: {}}\n", "one of the keys \"command\" and \"url\" is missing"));
+  CHECK(refuses(kBase + "mcp: {a: {command: [x], url: \"http://h/\"}}\n", "found both"));
+  CHECK(refuses(kBase + "mcp: {a: {command: [x], headers: {a: b}}}\n", "belongs to url"));
+  CHECK(refuses(kBase + "mcp: {a: {url: \"http://h/\", env: {a: b}}}\n", "belongs to command"));
+  CHECK(refuses(kBase + "mcp: {a: {url: \"ftp://h/\"}}\n", "expected http:// or https://"));
+}
+
 TEST_CASE("config: anchors work, bombs and depth do not") {
   const Config config = good(kBase + "limits: &o {wall: 9s}\njournal: {dir: x}\n" +
                              "mcp: {a: {command: &c [x, y]}, b: {command: *c}}\n");

@@ -153,7 +153,7 @@ TEST_CASE("schema: every required key is asked for") {
       node = saved;
     }
   });
-  CHECK(required >= 8);
+  CHECK(required >= 7);
 }
 
 TEST_CASE("schema: what is printed is the table that validates") {

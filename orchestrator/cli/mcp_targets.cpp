@@ -1,0 +1,146 @@
+#include "orchestrator/cli/mcp_targets.h"
+
+#include <CLI/CLI.hpp>
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <csignal>
+
+#include "engine/base/async/nursery.h"
+#include "orchestrator/cli/files.h"
+
+namespace swarm::cli {
+namespace {
+
+namespace net = boost::asio;
+
+constexpr size_t kSecretBytesMin = 4;      // shorter values would hide half of the text
+constexpr size_t kTraceBytesMax = 2000;
+
+Result<mcp::ServerConfig> single_target(const McpTargetOptions& options) {
+  mcp::ServerConfig server;
+  server.name = "server";
+  server.url = options.url;
+  server.command = options.command;
+  for (const std::string& header : options.headers) {
+    const size_t equals = header.find('=');
+    if (equals == std::string::npos || equals == 0)
+      return invalid_input("--header: expected NAME=VALUE, found \"" + header + "\"");
+    server.headers.emplace_back(header.substr(0, equals), header.substr(equals + 1));
+  }
+  return server;
+}
+
+void apply(const McpTargetOptions& options, mcp::ServerConfig& server) {
+  if (options.protocol == "modern") server.era = mcp::Era::modern;
+  if (options.protocol == "legacy") server.era = mcp::Era::legacy;
+  if (options.transport == "http") server.transport = mcp::TransportKind::http;
+  if (options.transport == "sse") server.transport = mcp::TransportKind::sse;
+}
+
+}  // namespace
+
+void add_target_options(CLI::App& sub, McpTargetOptions& options) {
+  sub.add_option("--file", options.file, "swarm file (YAML): its mcp section");
+  sub.add_option("--url", options.url, "one server: http:// or https://");
+  sub.add_option("--header", options.headers, "sent to that URL; may be repeated")
+      ->type_name("NAME=VALUE")
+      ->allow_extra_args(false);
+  sub.add_option("--protocol", options.protocol, "which generation of the protocol")
+      ->check(CLI::IsMember({"auto", "modern", "legacy"}));
+  sub.add_option("--transport", options.transport, "how a URL is spoken to")
+      ->check(CLI::IsMember({"auto", "http", "sse"}));
+  sub.add_flag("--trace", options.trace, "every message on stderr, secrets taken out");
+  sub.add_option("COMMAND", options.command, "one server: program and arguments, after --");
+}
+
+std::optional<std::vector<mcp::ServerConfig>> mcp_targets(const McpTargetOptions& options,
+                                                          CommandContext& context, int& code) {
+  const int given = (options.file.empty() ? 0 : 1) + (options.url.empty() ? 0 : 1) +
+                    (options.command.empty() ? 0 : 1);
+  if (given != 1) {
+    context.err << "error: expected one of --file FILE, --url URL and -- COMMAND...\n";
+    code = kExitInvalidInput;
+    return std::nullopt;
+  }
+  std::vector<mcp::ServerConfig> out;
+  if (options.file.empty()) {
+    auto server = single_target(options);
+    if (!server) {
+      context.err << server.error().to_text() << "\n";
+      code = kExitInvalidInput;
+      return std::nullopt;
+    }
+    out.push_back(std::move(*server));
+  } else {
+    const FileOptions file{.file = options.file, .inputs = {}, .sets = {}};
+    LoadedFile loaded = load_swarm(file, /*need_inputs=*/false, context);
+    if (!loaded.config) {
+      code = loaded.code;
+      return std::nullopt;
+    }
+    out = std::move(loaded.config->servers);
+  }
+  for (mcp::ServerConfig& server : out) apply(options, server);
+  return out;
+}
+
+std::string redacted(std::string text, const mcp::ServerConfig& server) {
+  const auto hide = [&text](const std::string& secret) {
+    if (secret.size() < kSecretBytesMin) return;
+    for (size_t at = 0; (at = text.find(secret, at)) != std::string::npos;)
+      text.replace(at, secret.size(), "[redacted]");
+  };
+  for (const auto& [name, value] : server.headers) hide(value);
+  for (const auto& [name, value] : server.env) hide(value);
+  return text;
+}
+
+McpVisit visit(const mcp::ServerConfig& server, mcp::ClientHooks hooks, bool trace,
+               CommandContext& context, const McpBody& body) {
+  if (trace)
+    hooks.trace = [&server, &context](bool outgoing, const std::string& text) {
+      std::string shown = redacted(text, server);
+      if (shown.size() > kTraceBytesMax)
+        shown = shown.substr(0, kTraceBytesMax) + "... (" + std::to_string(text.size()) + " bytes)";
+      context.err << server.name << (outgoing ? " -> " : " <- ") << shown << "\n";
+    };
+  net::io_context io(1);
+  net::cancellation_signal cancel;
+  net::signal_set signals(io, SIGINT, SIGTERM);
+  signals.async_wait([&](const boost::system::error_code& error, int) {
+    if (!error) cancel.emit(net::cancellation_type::all);
+  });
+  const std::unique_ptr<mcp::Client> client =
+      mcp::make_client(server, io.get_executor(), *context.log, std::move(hooks));
+  McpVisit out;
+  const auto work = [&]() -> Async<> {
+    const TimePoint begun = context.clock.now();
+    try {
+      co_await client->start();
+    } catch (const ErrorException& e) {
+      if (e.error().kind == ErrorKind::cancelled) throw;
+      out.start_error = redacted(e.error().message, server);
+    }
+    out.start_time =
+        std::chrono::duration_cast<std::chrono::milliseconds>(context.clock.now() - begun);
+    if (out.start_error.empty()) co_await body(*client);
+  };
+  const auto stop = [&]() -> Async<> { co_await client->stop(); };
+  const auto root = [&]() -> Async<> { co_await with_cleanup(work, stop); };
+  std::exception_ptr failure;
+  net::co_spawn(io, root(),
+                net::bind_cancellation_slot(cancel.slot(), [&](const std::exception_ptr& error) {
+                  failure = error;
+                  signals.cancel();
+                }));
+  io.run();
+  if (failure && is_cancellation(failure))
+    throw ErrorException(Error{.kind = ErrorKind::cancelled, .message = "cancelled"});
+  if (failure) std::rethrow_exception(failure);
+  return out;
+}
+
+}  // namespace swarm::cli
