@@ -61,6 +61,7 @@ class StdioDialogue {
       writer.start(write_loop());
       co_await with_nursery([this](Nursery& jobs) -> Async<> {
         co_await read_loop(jobs);
+        service_.end_subscriptions();  // they would wait for ever
         co_await settle([&] { return jobs.running() == 0; });
         jobs.cancel();
       });
