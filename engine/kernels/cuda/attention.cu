@@ -1,6 +1,7 @@
 // The choice between the kernels of attention.h; host code only.
 #include "engine/kernels/cuda/attention.h"
 
+#include "engine/kernels/cuda/attention_merge.h"
 #include "engine/kernels/cuda/attention_split.h"
 #include "engine/kernels/cuda/attention_tile.h"
 
@@ -13,10 +14,13 @@ constexpr int64_t kPartsWanted = 2048;
 }  // namespace
 
 int64_t attention_scratch_bytes(const AttentionLimits& limits) {
-  const int64_t splits = split_count(limits.context);
-  int64_t parts = limits.rows * splits;
-  if (parts > kPartsWanted) parts = kPartsWanted > splits ? kPartsWanted : splits;
-  return parts * attention_part_bytes(limits.heads, limits.head_dim);
+  const int64_t splits = split_count(limits.context), parts = tile_parts(limits.context);
+  // All rows at once up to a limit; at least one row of the split kernel, one tile of the other.
+  int64_t places = limits.rows * splits;
+  if (places > kPartsWanted) places = kPartsWanted > splits ? kPartsWanted : splits;
+  const bool tiles = parts > 1 && limits.rows > kSplitRows;
+  if (tiles && places < parts * kTileQueries) places = parts * kTileQueries;
+  return places * part_bytes(limits.heads, limits.head_dim);
 }
 
 simt::Status attention(simt::Stream stream, const PagedAttentionArgs& args) {
@@ -25,6 +29,7 @@ simt::Status attention(simt::Stream stream, const PagedAttentionArgs& args) {
   const int32_t head_dim = args.kv.head_dim;
   if (head_dim > kAttentionHeadDimMax || head_dim % 2 != 0) return {kInvalidValue};
   if (rows == 0 || args.max_context == 0) return {};
+  if (units_at_once(args, split_count(args.max_context)) == 0) return {kInvalidValue};
   if (args.deterministic || !attention_tile_supports(args))
     return attention_split(stream, {.call = args, .units = rows, .units_per_span = 0});
   if (args.longest_span > kSplitRows) {

@@ -49,8 +49,8 @@ struct AttentionLimits {
 // with the context slowly: 34 MB for 32 heads of 128.
 int64_t attention_scratch_bytes(const AttentionLimits& limits);
 
-// Fails with cudaErrorInvalidValue, before any launch, when scratch_bytes cannot hold one row or
-// the head size is odd or above kAttentionHeadDimMax.
+// Fails with cudaErrorInvalidValue, before any launch, when scratch_bytes cannot hold one row (one
+// tile of 64 rows beyond 2048 keys) or the head size is odd or above kAttentionHeadDimMax.
 simt::Status attention(simt::Stream stream, const PagedAttentionArgs& args);
 
 }  // namespace swarm::engine::kernels::cuda

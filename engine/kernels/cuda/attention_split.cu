@@ -11,7 +11,7 @@
 // attention_test.cpp covers ragged contexts around parts and tiles, all types, pages of 1 to 256.
 #include "engine/kernels/cuda/attention_split.h"
 
-#include "engine/kernels/cuda/attention_state.h"
+#include "engine/kernels/cuda/attention_merge.h"
 #include "engine/kernels/cuda/kv_block.h"
 #include "engine/kernels/cuda/simt/simt.h"
 
@@ -24,11 +24,19 @@ constexpr int kThreads = kWarps * simt::kWarp;
 // Kernel parameters: a chunk of units.
 struct SplitParams {
   PagedAttentionArgs call;
-  float* values;                       // [unit - first_unit][split][heads][head_dim]
-  AttentionState* states;              // [unit - first_unit][split][heads]
+  PartStore store;
   int32_t units_per_span;
   int32_t first_unit;
-  int32_t splits;                      // of max_context
+
+  // -1 for an empty unit.
+  __device__ int32_t row(int32_t unit) const {
+    unit += first_unit;
+    if (units_per_span == 0) return call.batch.row_span[unit] < 0 ? -1 : unit;
+    const SpanView span = call.batch.spans[unit / units_per_span];
+    const int32_t i = unit % units_per_span;
+    return span.count > kSplitRows || i >= span.count ? -1 : span.first_row + i;
+  }
+  __device__ static int32_t parts_of(int32_t context) { return split_count(context); }
 };
 
 template <int kHeads, int kDim>
@@ -47,15 +55,6 @@ struct SplitSmem {
 static_assert(sizeof(SplitSmem<8, 64>) == 38496);
 static_assert(sizeof(SplitSmem<8, 128>) == 73312);
 static_assert(sizeof(SplitSmem<8, 256>) == 75616);
-
-// -1 for an empty unit.
-__device__ int32_t unit_row(const SplitParams& p, int32_t unit) {
-  const BatchView& batch = p.call.batch;
-  if (p.units_per_span == 0) return batch.row_span[unit] < 0 ? -1 : unit;
-  const SpanView span = batch.spans[unit / p.units_per_span];
-  const int32_t i = unit % p.units_per_span;
-  return span.count > kSplitRows || i >= span.count ? -1 : span.first_row + i;
-}
 
 template <class Smem>
 __device__ void find_keys(const PagedAttentionArgs& call, int32_t row, int32_t kv_head,
@@ -224,10 +223,10 @@ __device__ void store_part(const SplitParams& p, int64_t part, int32_t first_hea
     const float* from = &smem.k[i / head_dim * kDim + i % head_dim];
     float sum = from[0];
     for (int w = 1; w < kWarps; ++w) sum += from[w * kHeads * kDim];
-    p.values[at * head_dim + i] = sum;
+    p.store.values[at * head_dim + i] = sum;
   }
   if (static_cast<int>(threadIdx.x) < heads)
-    p.states[at + threadIdx.x] = smem.state[threadIdx.x];
+    p.store.states[at + threadIdx.x] = smem.state[threadIdx.x];
 }
 
 // Grid: (units, kv_heads * chunks of kHeads heads, splits).
@@ -237,7 +236,7 @@ __global__ void __launch_bounds__(kThreads, 3) attention_split_kernel(SplitParam
   auto& smem = simt::shared<Smem>();
   const PagedAttentionArgs& call = p.call;
   const auto unit = static_cast<int32_t>(blockIdx.x), split = static_cast<int32_t>(blockIdx.z);
-  const int32_t row = unit_row(p, p.first_unit + unit);
+  const int32_t row = p.row(unit);
   const int32_t visible = row < 0 ? 0 : call.batch.positions[row] + 1;
   if (split_begin(split) >= visible) return;               // the whole block
   const int32_t end = prim::min(split_begin(split + 1), visible);
@@ -272,32 +271,7 @@ __global__ void __launch_bounds__(kThreads, 3) attention_split_kernel(SplitParam
     // No barrier is needed here: what this reads is written behind the next tile's barriers.
     add_values(head_dim, count, smem, values);
   }
-  store_part(p, int64_t{unit} * p.splits + split, first_head, heads, values, smem);
-}
-
-// Grid: (units, heads); one thread per element.
-__global__ void attention_merge_kernel(SplitParams p) {
-  const PagedAttentionArgs& call = p.call;
-  const auto unit = static_cast<int32_t>(blockIdx.x), head = static_cast<int32_t>(blockIdx.y);
-  const int32_t row = unit_row(p, p.first_unit + unit);
-  const int head_dim = call.kv.head_dim, j = static_cast<int>(threadIdx.x);
-  if (row < 0 || j >= head_dim) return;          // no collectives here
-  const int32_t splits = split_count(call.batch.positions[row] + 1);
-  const int64_t first = int64_t{unit} * p.splits * call.heads + head;
-  float top = kNoLogit;
-  for (int32_t s = 0; s < splits; ++s)
-    top = prim::max(top, p.states[first + int64_t{s} * call.heads].top);
-  const float base = state_base(top);
-  float total = 0.0f, sum = 0.0f;
-#pragma unroll 4
-  for (int32_t s = 0; s < splits; ++s) {
-    const int64_t at = first + int64_t{s} * call.heads;
-    const AttentionState state = p.states[at];
-    const float weight = state_weight(state.top, base);
-    total = prim::fma(state.total, weight, total);
-    sum = prim::fma(p.values[at * head_dim + j], weight, sum);
-  }
-  call.out[(int64_t{row} * call.heads + head) * head_dim + j] = prim::divide(sum, total);
+  store_part(p, int64_t{unit} * p.store.parts + split, first_head, heads, values, smem);
 }
 
 template <int kHeads, int kDim>
@@ -305,7 +279,7 @@ simt::Status launch_split(simt::Stream stream, const SplitParams& p, int32_t uni
   const int32_t group = p.call.heads / p.call.kv.kv_heads;
   const int64_t chunks = (group + kHeads - 1) / kHeads;
   const simt::Config config{
-      .grid = {.x = units, .y = p.call.kv.kv_heads * chunks, .z = p.splits},
+      .grid = {.x = units, .y = p.call.kv.kv_heads * chunks, .z = p.store.parts},
       .block = kThreads,
       .shared_bytes = sizeof(SplitSmem<kHeads, kDim>),
       .stream = stream};
@@ -327,32 +301,19 @@ simt::Status launch_units(simt::Stream stream, const SplitParams& p, int32_t uni
                              : head_dim == 128 ? launch_heads<128>(stream, p, units)
                                                : launch_heads<256>(stream, p, units);
   if (!split.ok()) return split;
-  const simt::Config merge{.grid = {.x = units, .y = p.call.heads},
-                           .block = (head_dim + simt::kWarp - 1) / simt::kWarp * simt::kWarp,
-                           .stream = stream};
-  return simt::launch(merge, attention_merge_kernel, p);
+  return launch_merge(stream, p, units);
 }
 
 }  // namespace
 
-int64_t attention_part_bytes(int32_t heads, int32_t head_dim) {
-  return int64_t{heads} * (head_dim * int64_t{sizeof(float)} + int64_t{sizeof(AttentionState)});
-}
-
 simt::Status attention_split(simt::Stream stream, const AttentionSplitArgs& args) {
   const PagedAttentionArgs& call = args.call;
-  const int32_t splits = split_count(call.max_context);
-  const int64_t parts = call.scratch_bytes / attention_part_bytes(call.heads, call.kv.head_dim);
-  const int64_t units = parts / splits;          // at a time; the next ones reuse the scratch
-  constexpr int kInvalidValue = 1;               // cudaErrorInvalidValue
-  if (units == 0) return {kInvalidValue};
+  const int32_t parts = split_count(call.max_context);
+  const int64_t units = units_at_once(call, parts);        // the next ones reuse the scratch
   SplitParams p{.call = call,
-                .values = reinterpret_cast<float*>(call.scratch),
-                .states = nullptr,
+                .store = make_store(call, parts),
                 .units_per_span = args.units_per_span,
-                .first_unit = 0,
-                .splits = splits};
-  p.states = reinterpret_cast<AttentionState*>(p.values + parts * call.heads * call.kv.head_dim);
+                .first_unit = 0};
   while (p.first_unit < args.units) {
     const int32_t left = args.units - p.first_unit;
     const int32_t some = units < left ? static_cast<int32_t>(units) : left;

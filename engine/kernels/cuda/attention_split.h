@@ -34,9 +34,7 @@ struct AttentionSplitArgs {
   int32_t units_per_span = 0;          // 0: unit u is row u
 };
 
-// Bytes of scratch that one part of one row needs.
-int64_t attention_part_bytes(int32_t heads, int32_t head_dim);
-
+// The scratch of the call has room for one row.
 simt::Status attention_split(simt::Stream stream, const AttentionSplitArgs& args);
 
 }  // namespace swarm::engine::kernels::cuda

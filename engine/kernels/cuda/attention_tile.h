@@ -9,8 +9,27 @@
 #pragma once
 
 #include "engine/kernels/cuda/attention.h"
+#include "engine/kernels/cuda/prim/types.h"
 
 namespace swarm::engine::kernels::cuda {
+
+// Where the keys of a row are cut into parts; multiples of 128.
+inline constexpr int32_t kShortPart = 2048;
+inline constexpr int32_t kShortParts = 8;
+inline constexpr int32_t kLongPart = 8192;
+inline constexpr int32_t kLongPartsFrom = kShortPart * kShortParts;
+
+PRIM_BOTH int32_t tile_part_begin(int32_t part) {
+  return part <= kShortParts ? part * kShortPart
+                             : kLongPartsFrom + (part - kShortParts) * kLongPart;
+}
+// Parts of a row that sees `context` keys.
+PRIM_BOTH int32_t tile_parts(int32_t context) {
+  return context <= kLongPartsFrom ? (context + kShortPart - 1) / kShortPart
+                                   : kShortParts + (context - kLongPartsFrom + kLongPart - 1) /
+                                                       kLongPart;
+}
+inline constexpr int32_t kTileQueries = 64;      // rows of a tile times heads of a KV head
 
 // Head size 64 or 128, K and V of any type but f32, at most 64 heads per KV head.
 bool attention_tile_supports(const PagedAttentionArgs& args);

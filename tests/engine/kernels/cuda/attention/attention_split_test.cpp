@@ -131,7 +131,7 @@ TEST_CASE("attention split: the bits do not depend on scratch and bounds, too li
   AttentionCase c({.heads = 4, .kv_heads = 2, .head_dim = 32},
                   {{.position = 100, .count = 3}, {.position = 300, .count = 2}});
   const auto want = c.run(emulator.stream(), true);
-  const int64_t part = cuda::attention_part_bytes(4, 32);
+  const int64_t part = 4 * (32 + 2) * 4;         // heads (head_dim and a state of two) floats
   for (const int64_t parts : {3, 4, 7, 100}) {
     auto out = test::poisoned(want.size());
     std::vector<uint8_t> scratch(static_cast<size_t>(part * parts));

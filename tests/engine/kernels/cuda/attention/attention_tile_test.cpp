@@ -142,6 +142,51 @@ TEST_CASE("attention tile: a row's bits do not depend on page size, chunk or nei
     }
 }
 
+TEST_CASE("attention tile: long rows are cut into parts, and nothing else changes") {
+  for (int32_t part = 0; part < 100; ++part) {
+    CHECK(cuda::tile_parts(cuda::tile_part_begin(part)) == part);
+    CHECK(cuda::tile_parts(cuda::tile_part_begin(part) + 1) == part + 1);
+    CHECK(cuda::tile_part_begin(part) % 128 == 0);
+  }
+  CHECK(cuda::tile_parts(131072) == 8 + 14);
+  simt::Emulator emulator;
+  const AttentionShape shape{.heads = 8, .kv_heads = 1, .head_dim = 64, .page_tokens = 64,
+                             .k_type = KvType::q8_0};
+  AttentionCase c(shape, {{.position = 2043, .count = 14}, {.position = 1, .count = 6}});
+  check_case(c);
+  const auto all = c.run(emulator.stream(), false);
+  // Alone, rows up to position 2047 need no parts.
+  AttentionCase alone(shape, {{.position = 2043, .count = 5}});
+  const auto out = alone.run(emulator.stream(), false);
+  for (int32_t i = 0; i < 5; ++i) CHECK(same_bits(alone.row(out, i), c.row(all, i)));
+  // One tile at a time: 8 rows, 2 parts each, but not two.
+  constexpr int64_t kPlace = 8 * (64 + 2) * 4;
+  std::vector<uint8_t> scratch(31 * kPlace);
+  auto again = test::poisoned(all.size());
+  cuda::PagedAttentionArgs args = c.args(again, scratch);
+  CHECK(cuda::attention(emulator.stream(), args).ok());
+  CHECK(same_bits(again, all));
+  args.scratch_bytes = 16 * kPlace;                // the split kernel wants 17
+  CHECK(!cuda::attention(emulator.stream(), args).ok());
+  // A tile of one head has 64 rows.
+  AttentionCase one({.heads = 1, .kv_heads = 1, .head_dim = 64}, {{.position = 2043, .count = 6}});
+  again = test::poisoned(one.q.size());
+  scratch.assign(128 * (64 + 2) * 4, 0xff);
+  args = one.args(again, scratch);
+  CHECK(cuda::attention(emulator.stream(), args).ok());
+  args.scratch_bytes -= 1;
+  CHECK(!cuda::attention(emulator.stream(), args).ok());
+}
+
+TEST_CASE("attention tile: contexts where parts become longer") {
+  simt::Emulator emulator;
+  AttentionCase c({.heads = 8, .kv_heads = 1, .head_dim = 64, .page_tokens = 256},
+                  {{.position = 16384 - 2, .count = 5}});
+  const auto mismatch = test::compare(c.run(emulator.stream(), false), c.rounded().want(),
+                                      kRounded);
+  CHECK_MESSAGE(!mismatch, *mismatch);
+}
+
 TEST_CASE("attention tile: NaN in a row stays in that row, large logits become a choice") {
   simt::Emulator emulator;
   AttentionCase c({.heads = 2, .kv_heads = 1, .head_dim = 64}, {{.position = 60, .count = 9}});
