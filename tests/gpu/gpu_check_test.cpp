@@ -3,8 +3,10 @@
 #include <doctest/doctest.h>
 
 #include <cstdlib>
+#include <sstream>
 
 #include "engine/base/json.h"
+#include "engine/model/synth.h"
 #include "tests/support/process.h"
 #include "tests/support/support.h"
 
@@ -150,6 +152,23 @@ TEST_CASE("gpu-check: a check that is killed leaves what it had") {
   CHECK(report["complete"] == false);
   CHECK(report["steps"].size() == 1);
   CHECK(step(report, "test", "test_good")["result"] == "passed");
+}
+
+TEST_CASE("gpu-check: the program knows every model that is measured") {
+  std::istringstream in(test::read_file("tests/gpu/benches.txt"));
+  int models = 0;
+  for (std::string line; std::getline(in, line);) {
+    if (line.empty() || line[0] == '#') continue;
+    CAPTURE(line);
+    const std::string source = line.substr(0, line.find(' '));
+    REQUIRE(source.starts_with("synth:"));
+    const size_t colon = source.find(':', 6);
+    const auto built = engine::model::build_synthetic(
+        {.preset = source.substr(6, colon - 6), .type = source.substr(colon + 1)});
+    CHECK_MESSAGE(built.has_value(), (built ? "" : built.error().message));
+    ++models;
+  }
+  CHECK(models >= 4);
 }
 
 TEST_CASE("gpu-check: wrong arguments are refused with the usage") {
