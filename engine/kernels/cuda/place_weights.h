@@ -6,7 +6,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <span>
 
 #include "engine/formats/block_types.h"
 #include "engine/kernels/cuda/weight_types.h"
@@ -21,13 +20,8 @@ constexpr size_t placed_bytes(WeightType type, int64_t rows, int32_t cols) {
 }
 
 // `rows` rows of `cols` elements: from `from` (blocks of the file, from_row_bytes apart, any
-// alignment) to `to` (placed_row_bytes apart). fp8: cols is a multiple of 128.
+// alignment) to `to` (placed_row_bytes apart).
 void place_rows(WeightType type, const std::byte* from, size_t from_row_bytes, int64_t rows,
                 int32_t cols, std::byte* to);
-
-// E4M3 codes [rows, cols] and the scales of their 128 x 128 blocks [ceil(rows / 128), ceil(cols /
-// 128)]; first_row says where these rows lie in the matrix that the scales belong to.
-void place_fp8_rows(const std::byte* codes, std::span<const float> scales, int64_t first_row,
-                    int64_t rows, int32_t cols, std::byte* to);
 
 }  // namespace swarm::engine::kernels::cuda

@@ -77,9 +77,8 @@ struct Codec<WeightType::fp8> {
     uint32_t scale;
   };
   __device__ static Raw load(const uint8_t* row, int unit, int cols) {
-    const int scales_at = prim::round_up(cols, 16);
     return {detail::load64(row + 8 * int64_t{unit}),
-            detail::load32(row + scales_at + 4 * (8 * unit / kFp8ScaleColumns))};
+            detail::load32(row + cols + 4 * (unit / 16))};
   }
   __device__ static void decode(const Raw& raw, Eight& out) {
     const auto scale = prim::bit_cast<float>(raw.scale);

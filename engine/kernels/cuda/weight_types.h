@@ -21,7 +21,7 @@
 //   iq4_nl   16g ordered nibbles, 2g d            iq4_xs   16g ordered nibbles, 8s header
 //   mxfp4    16g ordered nibbles, 1g exponent
 //   f32 f16 bf16: the numbers, zeros up to a multiple of 8 elements
-//   fp8      codes, zeros up to a multiple of 16, then f32 scales per 128 columns
+//   fp8      codes, then f32 scales per 128 columns
 //
 // nibbles: byte i = element i | element i + 16 << 4. ordered nibbles: element i in bits 4 i.
 // pairs: two words of 16 elements, element 4 k + j of a word in bits 8 j + 2 k. bit n: element
@@ -52,23 +52,17 @@ struct WeightBlock {
 };
 constexpr WeightBlock weight_block(WeightType type) {
   constexpr WeightBlock kBlocks[kWeightTypes] = {
-      {1, 4},    {1, 2},    {1, 2},    {1, 1},    {32, 18},  {32, 20},  {32, 22},  {32, 24},
+      {1, 4},    {1, 2},    {1, 2},    {128, 132}, {32, 18},  {32, 20},  {32, 22},  {32, 24},
       {32, 34},  {256, 84}, {256, 110}, {256, 144}, {256, 176}, {256, 210}, {256, 66}, {256, 74},
       {256, 82}, {256, 98}, {256, 110}, {32, 18},  {256, 136}, {32, 17}};
   return kBlocks[static_cast<int>(type)];
 }
 
-inline constexpr int32_t kFp8ScaleColumns = 128;     // columns, and rows, per scale
-
 // Bytes from one placed row to the next, a multiple of 16.
 constexpr int64_t placed_row_bytes(WeightType type, int32_t cols) {
   const auto up = [](int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; };
-  if (!is_integer(type)) {
-    const int64_t numbers = up(cols, 8) * weight_block(type).bytes;
-    if (type != WeightType::fp8) return up(numbers, 16);
-    return up(up(numbers, 16) + (cols + kFp8ScaleColumns - 1) / kFp8ScaleColumns * 4, 16);
-  }
   const WeightBlock block = weight_block(type);
+  if (block.elements == 1) return up(up(cols, 8) * block.bytes, 16);
   return up(int64_t{cols} / block.elements * block.bytes, 16);
 }
 

@@ -70,8 +70,8 @@ TEST_CASE("cuda: the bound of a product notices one wrong code") {
     // The first bytes of a placed row belong to codes of the first group. Some activations are
     // nearly zero: of 8 bytes changed one at a time, most must be noticed. (Numbers: of the byte
     // that ends in an exponent or the upper half of a mantissa.)
-    const size_t stride = cuda::is_integer(type.weight)
-                              ? 1 : size_t(cuda::weight_block(type.weight).bytes);
+    const cuda::WeightBlock block = cuda::weight_block(type.weight);
+    const size_t stride = block.elements == 1 ? size_t(block.bytes) : 1;
     const size_t offset = stride == 4 ? 2 : stride - 1;
     const auto flip = std::byte{uint8_t(type.weight == cuda::WeightType::fp8 ? 8 : 1)};
     int noticed = 0;

@@ -3,48 +3,19 @@
 #include <doctest/doctest.h>
 
 #include "engine/base/check.h"
-#include "engine/kernels/cuda/prim/types.h"
 
 namespace swarm::test {
-namespace {
-
-// E4M3 codes and one scale per 128 x 128 block.
-Placed random_fp8(Rng& rng, int32_t rows, int32_t cols) {
-  const auto height = static_cast<size_t>(rows), width = static_cast<size_t>(cols);
-  const size_t blocks = (width + 127) / 128;
-  std::vector<float> scales((height + 127) / 128 * blocks);
-  for (float& s : scales) s = 0.01f + static_cast<float>(rng.uniform()) * 0.02f;
-  std::vector<std::byte> codes(height * width);
-  Placed placed{.view = {cuda::WeightType::fp8, rows, cols, nullptr}, .bytes = {}, .decoded = {}};
-  for (size_t i = 0; i < codes.size(); ++i) {
-    const auto code = static_cast<uint8_t>(rng.below(256));
-    const uint8_t finite = (code & 0x7f) == 0x7f ? uint8_t{0x3c} : code;
-    codes[i] = std::byte{finite};
-    placed.decoded.push_back(prim::to_float(prim::e4m3{finite}) *
-                             scales[i / width / 128 * blocks + i % width / 128]);
-  }
-  placed.bytes.resize(cuda::placed_bytes(cuda::WeightType::fp8, rows, cols));
-  cuda::place_fp8_rows(codes.data(), scales, 0, rows, cols, placed.bytes.data());
-  return placed;
-}
-
-}  // namespace
 
 Placed random_placed(Rng& rng, const Type& type, int32_t rows, int32_t cols) {
-  Placed placed;
-  if (type.weight == cuda::WeightType::fp8) {
-    placed = random_fp8(rng, rows, cols);
-  } else {
-    const auto* block = engine::formats::find_block_type(type.file);
-    SWARM_CHECK(block != nullptr);
-    SWARM_CHECK(cuda::weight_type(type.file) == type.weight);
-    Matrix matrix = random_matrix(rng, *block, rows, cols);
-    placed.view = {type.weight, rows, cols, nullptr};
-    placed.bytes.resize(cuda::placed_bytes(type.weight, rows, cols));
-    cuda::place_rows(type.weight, matrix.weight.data, matrix.weight.row_bytes, rows, cols,
-                     placed.bytes.data());
-    placed.decoded = std::move(matrix.decoded);
-  }
+  const auto* block = engine::formats::find_block_type(type.file);
+  SWARM_CHECK(block != nullptr);
+  SWARM_CHECK(cuda::weight_type(type.file) == type.weight);
+  Matrix matrix = random_matrix(rng, *block, rows, cols);
+  Placed placed{.view = {type.weight, rows, cols, nullptr}, .bytes = {}, .decoded = {}};
+  placed.bytes.resize(cuda::placed_bytes(type.weight, rows, cols));
+  cuda::place_rows(type.weight, matrix.weight.data, matrix.weight.row_bytes, rows, cols,
+                   placed.bytes.data());
+  placed.decoded = std::move(matrix.decoded);
   placed.view.data = reinterpret_cast<const uint8_t*>(placed.bytes.data());
   return placed;
 }

@@ -34,7 +34,7 @@ inline constexpr double kUlp = 0x1p-24;
 struct Type {
   cuda::WeightType weight;
   std::string name;
-  TensorType file;                     // f32 where the file has no such type
+  TensorType file;
   bool minima = false;
 };
 inline const std::vector<Type>& all_types() {
@@ -42,7 +42,7 @@ inline const std::vector<Type>& all_types() {
   using T = TensorType;
   static const std::vector<Type> kTypes{
       {W::f32, "f32", T::f32},           {W::f16, "f16", T::f16},
-      {W::bf16, "bf16", T::bf16},        {W::fp8, "fp8", T::f32},
+      {W::bf16, "bf16", T::bf16},        {W::fp8, "fp8", T::fp8},
       {W::q4_0, "q4_0", T::q4_0},        {W::q4_1, "q4_1", T::q4_1, true},
       {W::q5_0, "q5_0", T::q5_0},        {W::q5_1, "q5_1", T::q5_1, true},
       {W::q8_0, "q8_0", T::q8_0},        {W::q2_k, "q2_k", T::q2_k, true},
