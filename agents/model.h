@@ -1,7 +1,7 @@
 // agents/model.h — How an agent sees a language model: messages in, one reply out.
-// Implementations: the engine of this process and an OpenAI-compatible endpoint
-// (orchestrator/models), and a script (agents/scripted_model.h). generate() is called on the run's
-// strand and may suspend; cancelling it stops the work in the middle of a decode.
+// Implementations: the engine of this process (orchestrator/models) and a script
+// (agents/scripted_model.h). generate() is called on the run's strand and may suspend; cancelling
+// it stops the work in the middle of a decode.
 #pragma once
 
 #include <chrono>

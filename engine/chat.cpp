@@ -195,9 +195,15 @@ class Codec final : public ChatCodec {
 
 }  // namespace
 
+// What is wrong inside a model file is the file's fault, not that of who named it.
+Error of_file(Error error) {
+  if (error.kind == ErrorKind::invalid_input) error.kind = ErrorKind::environment;
+  return error;
+}
+
 TextSide open_text_side(const formats::GgufFile& file, int32_t model_vocab) {
   auto tokenizer = text::Tokenizer::from_gguf(file);
-  if (!tokenizer) return {.codec = std::move(tokenizer).error()};
+  if (!tokenizer) return {.codec = of_file(std::move(tokenizer).error())};
   if ((*tokenizer)->size() > static_cast<size_t>(model_vocab))
     return {.codec = environment_error(
                 file.name() + ": the tokenizer has " + std::to_string((*tokenizer)->size()) +

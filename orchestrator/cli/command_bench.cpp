@@ -32,8 +32,8 @@ struct Options {
 
 class Bench {
  public:
-  Bench(Engine& engine, const Clock& clock, const Options& options)
-      : engine_(engine), clock_(clock), options_(options) {}
+  Bench(Engine& engine, const Clock& clock, const Options& options, Interrupt& interrupt)
+      : engine_(engine), clock_(clock), options_(options), interrupt_(interrupt) {}
 
   // Prompt tokens per second: one prompt, nothing known of it, no token produced.
   Result<double> prompt(int32_t tokens) {
@@ -41,9 +41,11 @@ class Bench {
     request.hints.drop = true;
     const TimePoint begin = clock_.now();
     SWARM_TRY_VOID(engine_.submit(std::move(request)));
-    while (!engine_.idle())
+    while (!engine_.idle()) {
+      if (interrupt_.raised()) return interrupted();
       for (const engine::Output& output : engine_.step())
         if (output.finish == engine::Finish::failed) return failed(output.error);
+    }
     return per_second(tokens, begin);
   }
 
@@ -62,15 +64,19 @@ class Bench {
       waiting.insert(id);
     }
     const std::set<engine::RequestId> all = waiting;
-    while (!waiting.empty())
+    while (!waiting.empty()) {
+      if (interrupt_.raised()) return interrupted();
       for (const engine::Output& output : engine_.step()) {
         if (output.finish != engine::Finish::none) return ended_early(output);
         waiting.erase(output.id);
       }
+    }
     const TimePoint begin = clock_.now();
     int64_t produced = 0;
-    for (int32_t step = 0; step < tokens; ++step)
+    for (int32_t step = 0; step < tokens; ++step) {
+      if (interrupt_.raised()) return interrupted();
       produced += std::ssize(engine_.step());
+    }
     const double rate = per_second(produced, begin);
     for (const engine::RequestId id : all) engine_.cancel(id);
     while (!engine_.idle()) engine_.step();
@@ -95,6 +101,8 @@ class Bench {
     return static_cast<int32_t>(tokens / options_.engine.prefill_batch_tokens) + 2 + sequences;
   }
 
+  static Error interrupted() { return Error{ErrorKind::cancelled, "interrupted"}; }
+
   static Error ended_early(const engine::Output& output) {
     return failed("a sequence ended before it was measured: " +
                   std::string(to_string(output.finish)) + " " + output.error);
@@ -108,6 +116,7 @@ class Bench {
   Engine& engine_;
   const Clock& clock_;
   const Options& options_;
+  Interrupt& interrupt_;
   Rng rng_{1};
 };
 
@@ -164,16 +173,16 @@ Result<int> run_bench(const Options& given, CommandContext& context) {
     options.engine.max_resident =
         std::max(options.engine.max_resident, options.engine.max_running);
   }
-  SWARM_TRY(const auto engine, Engine::open(options.engine, context.clock));
+  SWARM_TRY(const auto engine,
+            Engine::open(options.engine, context.clock, {}, context.accelerator));
   if (!options.json)
     context.out << engine->info().name << " on " << engine->info().device << "\n";
   Interrupt interrupt;
-  Bench bench(*engine, context.clock, options);
+  Bench bench(*engine, context.clock, options, interrupt);
   for (const Case& one : make_cases(options)) {
     std::vector<double> rates;
     for (int32_t i = 0; i <= options.repetitions; ++i) {
       SWARM_TRY(const double rate, one.run(bench));
-      if (interrupt.raised()) return kExitInterrupted;
       if (i > 0) rates.push_back(rate);   // the first run warms up
     }
     print_case(options, engine->info(), one.name, std::move(rates), context);
@@ -187,13 +196,18 @@ void register_bench(CLI::App& app, CommandContext& context) {
   CLI::App* sub = app.add_subcommand("bench", "Tokens per second of a model on this machine");
   auto options = std::make_shared<Options>();
   add_engine_options(*sub, options->engine);
+  const CLI::Range lengths(0, 1 << 24);
   sub->add_option("-p", options->prompt_tokens, "prompt lengths, 0 = none")
       ->delimiter(',')
+      ->check(lengths)
       ->capture_default_str();
   sub->add_option("-n", options->new_tokens, "new tokens per sequence, 0 = none")
       ->delimiter(',')
+      ->check(lengths)
       ->capture_default_str();
-  sub->add_option("-b", options->batches, "sequences at once, such as 1,8,32")->delimiter(',');
+  sub->add_option("-b", options->batches, "sequences at once, such as 1,8,32")
+      ->delimiter(',')
+      ->check(CLI::Range(1, 4096));
   sub->add_option("--depth", options->depth, "tokens of its own before each sequence")
       ->capture_default_str();
   sub->add_option("--shared-prefix", options->shared_prefix, "tokens all sequences share")

@@ -1,5 +1,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <fstream>
 #include <iterator>
 #include <map>
@@ -29,13 +31,14 @@ int report(const Error& error, CommandContext& context) {
 // CLI11 only says that a subcommand is missing; people want to know which word was wrong, and which
 // words there are. "" when something else is wrong.
 std::string command_problem(const CLI::App& app, int argc, const char* const* argv) {
-  const auto chosen = app.get_subcommands();
-  const bool has_commands = !app.get_subcommands([](const CLI::App*) { return true; }).empty();
-  if (!chosen.empty()) return command_problem(*chosen.front(), argc, argv);
-  if (!has_commands) return "";
+  const auto is_command = [](const CLI::App* sub) {   // groups of options are nameless subcommands
+    return !sub->get_name().empty();
+  };
+  for (const CLI::App* chosen : app.get_subcommands())
+    if (is_command(chosen)) return command_problem(*chosen, argc, argv);
   std::vector<std::string> known;
-  for (const CLI::App* sub : app.get_subcommands([](const CLI::App*) { return true; }))
-    known.push_back(sub->get_name());
+  for (const CLI::App* sub : app.get_subcommands(is_command)) known.push_back(sub->get_name());
+  if (known.empty()) return "";
   std::string list;
   for (const std::string& name : known) list += (list.empty() ? "" : ", ") + name;
   const std::string after = app.get_parent() == nullptr ? "" : app.get_name();
@@ -59,7 +62,13 @@ int run_action(CommandContext& context) {
   try {
     const Result<int> code = context.action();
     if (!code) return report(code.error(), context);
+    errno = 0;
     context.out.flush();
+    // A reader that left early (| head) chose to; anything else lost results.
+    if (!context.out && errno != EPIPE)
+      return report(environment_error("cannot write the output" +
+                                      (errno == 0 ? "" : std::string(": ") + std::strerror(errno))),
+                    context);
     return *code;
   } catch (const ErrorException& e) {
     return report(e.error(), context);
@@ -112,7 +121,7 @@ int report_errors(std::span<const Error> errors, const std::string& text,
 }
 
 int run_program(int argc, const char* const* argv, std::istream& in, std::ostream& out,
-                std::ostream& err) {
+                std::ostream& err, const engine::kernels::Accelerator* accelerator) {
   CLI::App app("Swarm: a multi-agent orchestrator with the inference engine built in.", "swarm");
   app.set_version_flag("--version", "swarm " SWARM_VERSION);
   app.require_subcommand(1);
@@ -125,6 +134,7 @@ int run_program(int argc, const char* const* argv, std::istream& in, std::ostrea
 
   const SteadyClock clock;
   CommandContext context{.in = in, .out = out, .err = err, .clock = clock};
+  context.accelerator = accelerator;
   if (argc > 0) context.program = argv[0];
   register_all(app, context);
   try {

@@ -81,24 +81,74 @@ const std::string kServer = MCP_FIXTURE_SERVER;
 
 }  // namespace
 
+// A file that is cut anywhere is refused as broken (3). A flipped bit may be harmless (0), break
+// the file (3), name what this build does not have (2, kind unsupported) or spoil the numbers (1).
 TEST_CASE("bad input: damaged model files are refused or read, never a crash") {
   const test::TempDir dir;
   const std::string whole = test::read_file("examples/demo-model/demo-model.gguf");
   const std::string file = (dir.path() / "m.gguf").string();
-  for (size_t i = 0; i < 12; ++i) {
-    CAPTURE(i);
-    test::write_file(file, whole.substr(0, i * 997 + i * i * i));
-    const auto cut = swarm_says({"generate", "--model", file, "--prompt", "x",
-                                 "--max-tokens", "1"});
-    CHECK((cut.code == 2 || cut.code == 3));
+  const auto generate = [&] {
+    return swarm_says({"generate", "--model", file, "--prompt", "x", "--max-tokens", "1",
+                       "--json"});
+  };
+  for (const size_t size : {size_t{0}, size_t{3}, size_t{23}, size_t{1000}, size_t{12000},
+                            whole.size() / 8, whole.size() / 2, whole.size() - 1}) {
+    CAPTURE(size);
+    test::write_file(file, whole.substr(0, size));
+    const auto cut = generate();
+    CHECK(cut.code == 3);
     CHECK(has(cut.err, "m.gguf"));
-    std::string flipped = whole;
-    flipped[i * 7] = static_cast<char>(flipped[i * 7] ^ (1 << (i % 8)));
-    test::write_file(file, flipped);
-    const auto bit = swarm_says({"generate", "--model", file, "--prompt", "x",
-                                 "--max-tokens", "1"});
-    CHECK((bit.code == 0 || bit.code == 2 || bit.code == 3));
   }
+  // Header, keys, vocabulary, template, tensor table; then weights.
+  const size_t weights = whole.size() / 20;
+  for (size_t i = 0; i < 30; ++i) {
+    const size_t at = i < 20 ? i * i * weights / 400 : weights + (i - 20) * (whole.size() / 11);
+    CAPTURE(at);
+    std::string flipped = whole;
+    flipped[at] = static_cast<char>(flipped[at] ^ (1 << (i % 8)));
+    test::write_file(file, flipped);
+    const auto bit = generate();
+    CHECK((bit.code == 0 || bit.code == 1 || bit.code == 2 || bit.code == 3));
+    const auto said = parse_json(bit.out);
+    REQUIRE(said.has_value());
+    if (bit.code == 2) CHECK(said->at("errors").at(0).at("kind") == "unsupported");
+    if (bit.code == 3) CHECK(said->at("errors").at(0).at("kind") == "environment");
+  }
+}
+
+TEST_CASE("bad input: output that cannot be written is exit code 3, not success") {
+  for (const char* command : {"schema", "logits --model synth:qwen3-tiny:F32:1 --tokens 1"}) {
+    CAPTURE(std::string(command));
+    const auto ran = test::run_process(
+        {"/bin/sh", "-c", std::string(SWARM_PROGRAM) + " " + command + " > /dev/full"});
+    CHECK(ran.code == 3);
+    CHECK(has(ran.err, "cannot write the output"));
+  }
+}
+
+TEST_CASE("bad input: wrong options of a command are named, not taken for a command") {
+  const std::string model = "examples/demo-model/demo-model.gguf";
+  const auto none = swarm_says({"generate", "--model", model});
+  CHECK(none.code == 2);
+  CHECK(has(none.err, "--prompt"));
+  CHECK(!has(none.err, "unknown command"));
+  const auto count = swarm_says({"generate", "--model", model, "--prompt", "x", "--count", "0"});
+  CHECK(count.code == 2);
+  CHECK(has(count.err, "--count"));
+  const auto length = swarm_says({"bench", "--model", "synth:qwen3-tiny:F32:1", "-p", "-5"});
+  CHECK(length.code == 2);
+  CHECK(has(length.err, "-p"));
+}
+
+TEST_CASE("bad input: Ctrl-C ends a measurement at once") {
+  const auto ran = swarm_says({"bench", "--model", "synth:qwen3-tiny:F32:1", "-p", "0", "-n",
+                               "100000"},
+                              [](pid_t pid) {
+                                ::poll(nullptr, 0, 1500);
+                                ::kill(pid, SIGINT);
+                              });
+  CHECK(ran.code == 130);
+  CHECK(ran.wall < std::chrono::seconds(10));
 }
 
 TEST_CASE("bad input: a missing model ends the run with exit code 3 and a whole journal") {

@@ -16,7 +16,7 @@ EngineConfig tiny(const std::string& preset = "qwen3moe-tiny") {
   config.model = "synth:" + preset + ":F32:2";
   config.kv_bytes_max = 4 << 20;
   config.context_max = 1024;
-  config.threads = 1;
+  config.threads = 2;
   return config;
 }
 
