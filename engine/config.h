@@ -10,14 +10,19 @@ namespace swarm::engine {
 
 struct EngineConfig {
   std::string model;                 // GGUF path or "synth:PRESET[:TYPE[:LAYERS]]"
-  std::string device = "auto";       // auto | cpu | cuda:N (cuda: a later build)
+  std::string device = "auto";       // auto | cpu | cuda:N; auto = cuda:0 if there is one
   std::string isa = "auto";          // auto | reference | avx2 | avx512: forced for bisecting
+  // On a device: one kernel per op whatever the batch, so that greedy tokens do not depend on
+  // neighbours, chunks or cache hits. Slower. (The CPU is always so.)
+  bool deterministic = false;
   // KV cache types, chosen separately: f32 | f16 | bf16 | q8_0 | q4_0 (the last two need a head
   // size that is a multiple of 32).
   std::string k_type = "f16";
   std::string v_type = "f16";
   int32_t page_tokens = 16;          // [1, 256]
-  uint64_t kv_bytes_max = 0;         // 0 = enough for max_resident contexts, at most 1 GiB
+  // 0 = enough for max_resident contexts, at most 1 GiB, or 4/5 of what a device has beside the
+  // weights.
+  uint64_t kv_bytes_max = 0;
   int32_t max_running = 16;          // sequences decoded together, [1, 4096]
   int32_t max_resident = 64;         // contexts kept in KV, >= max_running
   // Tokens in one step: every running sequence gets its next one, prompts fill up the rest (at

@@ -29,6 +29,9 @@ namespace swarm::engine {
 namespace grammar {
 class Grammar;
 }
+namespace kernels {
+class Accelerator;
+}
 class ChatCodec;
 
 using RequestId = StrongId<struct RequestTag>;
@@ -116,9 +119,10 @@ class Engine {
  public:
   explicit Engine(std::unique_ptr<Impl> impl);   // what open() calls
   // clock outlives the engine. Loading takes a while; a requested stop ends it with
-  // ErrorKind::cancelled.
+  // ErrorKind::cancelled. accelerator: what engine.device may name besides the CPU; null = nothing.
   static Result<std::unique_ptr<Engine>> open(const EngineConfig& config, const Clock& clock,
-                                              std::stop_token stop = {});
+                                              std::stop_token stop = {},
+                                              const kernels::Accelerator* accelerator = nullptr);
   ~Engine();
 
   // Refused with a reason: empty or too long prompt, bad parameter, full queue, cannot ever fit.

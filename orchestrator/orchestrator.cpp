@@ -33,10 +33,10 @@ Json to_json(const Plan& plan) {
           {"mcp", servers}};
 }
 
-RunSettings real_settings() {
+RunSettings real_settings(const engine::kernels::Accelerator* accelerator) {
   RunSettings settings;
   settings.make_session = mcp::make_session;
-  settings.open_models = models::open_models;
+  settings.open_models = models::model_factory(accelerator);
   return settings;
 }
 

@@ -27,6 +27,10 @@
 #include "orchestrator/run/environment.h"
 #include "orchestrator/run/model_set.h"
 
+namespace swarm::engine::kernels {
+class Accelerator;
+}
+
 namespace swarm::run {
 
 // The parts of a run by name, as --dry-run prints them.
@@ -83,8 +87,9 @@ struct RunResult {
   std::chrono::nanoseconds wall{0};
 };
 
-// With the servers and models of this program; what remains is to be filled in.
-RunSettings real_settings();
+// With the servers and models of this program; what remains is to be filled in. accelerator: what
+// models.NAME.engine.device may name besides the CPU; outlives the run.
+RunSettings real_settings(const engine::kernels::Accelerator* accelerator = nullptr);
 
 // {"answer":..,"outcome":..,"run":..,"rounds":..,"usage":{..}, ...}
 Json to_json(const RunResult& result);

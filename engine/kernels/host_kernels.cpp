@@ -26,7 +26,7 @@ void HostKernels::gather_wanted(const float* x, int32_t width, float* out) {
   }
 }
 
-void HostKernels::sample(const float* logits, int32_t stride, std::span<const SampleJob> jobs,
+void HostKernels::sample(float* logits, int32_t stride, std::span<const SampleJob> jobs,
                          std::span<Sampled> sampled) {
   SWARM_CHECK(jobs.size() == sampled.size(), jobs.size(), sampled.size());
   for (size_t i = 0; i < jobs.size(); ++i) {

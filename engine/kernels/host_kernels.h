@@ -18,7 +18,7 @@ class HostKernels : public Kernels {
   void begin(const Batch& batch) final { batch_ = batch; }
   void rope_angles(std::span<const double> inv_freq, float* cos, float* sin) final;
   void gather_wanted(const float* x, int32_t width, float* out) final;
-  void sample(const float* logits, int32_t stride, std::span<const SampleJob> jobs,
+  void sample(float* logits, int32_t stride, std::span<const SampleJob> jobs,
               std::span<Sampled> sampled) final;
 
  protected:

@@ -173,8 +173,8 @@ class Kernels {
   virtual void gather_wanted(const float* x, int32_t width, float* out) = 0;
 
   // sampled[i] = the token chosen from logits row i as sample/sampler.h defines it. logits: [rows,
-  // stride], one row per job. Waits for the result.
-  virtual void sample(const float* logits, int32_t stride, std::span<const SampleJob> jobs,
+  // stride], one row per job; unchanged when the call returns. Waits for the result.
+  virtual void sample(float* logits, int32_t stride, std::span<const SampleJob> jobs,
                       std::span<Sampled> sampled) = 0;
 
   // out[t, j] = x[t, j] * weight[j] / sqrt(mean(x[t]^2) + eps). x, out: [tokens, hidden].

@@ -204,7 +204,8 @@ class Printer {
 
 Result<int> run_generate(const Options& options, CommandContext& context) {
   SWARM_TRY_VOID(options.sampling.validate());
-  SWARM_TRY(const auto engine, engine::Engine::open(options.engine, context.clock));
+  SWARM_TRY(const auto engine,
+            engine::Engine::open(options.engine, context.clock, {}, context.accelerator));
   SWARM_TRY(const auto codec, engine->chat());
   SWARM_TRY(std::vector<GenerationEntry> entries, make_entries(options, *codec, context));
   Interrupt interrupt;

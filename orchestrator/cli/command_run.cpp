@@ -144,7 +144,7 @@ Result<int> run_run(const Options& options, CommandContext& context) {
   if (!options.json && !options.quiet)
     view.emplace(context.err, context.clock,
                  ::isatty(STDERR_FILENO) == 1 ? screen_size : std::function<ScreenSize()>());
-  run::RunSettings settings = run::real_settings();
+  run::RunSettings settings = run::real_settings(context.accelerator);
   settings.id = options.id;
   settings.seed = options.seed;
   settings.version = SWARM_VERSION;

@@ -23,6 +23,9 @@
 namespace CLI {
 class App;
 }
+namespace swarm::engine::kernels {
+class Accelerator;
+}
 
 namespace swarm::cli {
 
@@ -43,6 +46,7 @@ struct CommandContext {
   std::ostream& err;               // progress and messages
   const Clock& clock;
   Log* log = nullptr;              // set before the action runs; writes to err
+  const engine::kernels::Accelerator* accelerator = nullptr;  // of this build; null = the CPU alone
   std::string program = {};        // argv[0], to find files beside the binary
   bool json = false;               // set_action() copies the command's --json here
   std::function<Result<int>()> action = {};  // set by the chosen command's callback
@@ -68,7 +72,8 @@ void register_all(CLI::App& app, CommandContext& context);
 
 // Parses, runs, reports; returns the exit code. Everything of main() but the process itself.
 int run_program(int argc, const char* const* argv, std::istream& in, std::ostream& out,
-                std::ostream& err);
+                std::ostream& err,
+                const engine::kernels::Accelerator* accelerator = nullptr);
 
 // Text on context.err; with --json also one object on context.out, unknown places null:
 //   {"errors":[{"file":..,"line":..,"column":..,"message":..,"kind":..}],"exit_code":2}

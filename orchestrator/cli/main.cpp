@@ -4,6 +4,7 @@
 #include <csignal>
 #include <iostream>
 
+#include "engine/kernels/linked_accelerator.h"
 #include "orchestrator/cli/commands.h"
 
 // Where no command listens, there is nothing to be saved.
@@ -15,5 +16,6 @@ int main(int argc, char** argv) {
   std::signal(SIGINT, leave);
   std::signal(SIGTERM, leave);
   std::ios::sync_with_stdio(false);
-  return swarm::cli::run_program(argc, argv, std::cin, std::cout, std::cerr);
+  return swarm::cli::run_program(argc, argv, std::cin, std::cout, std::cerr,
+                                 swarm::engine::kernels::linked_accelerator());
 }

@@ -84,9 +84,12 @@ Type engine_type() {
   const Type kv_type = choice({"f32", "f16", "bf16", "q8_0", "q4_0"});
   return object(
       {
-          optional("device", text(), "auto or cpu", "auto"),
+          optional("device", text(), "auto, cpu or cuda:N; auto is cuda:0 where there is one",
+                   "auto"),
           optional("isa", choice({"auto", "reference", "avx2", "avx512"}),
                    "CPU instruction set, forced for bisecting", "auto"),
+          optional("deterministic", boolean(),
+                   "on a device: greedy tokens do not depend on the batch; slower", false),
           optional("kv_memory", kv_memory, "bytes for the KV cache", "auto"),
           optional("k_type", kv_type, "type of cached keys", "f16"),
           optional("v_type", kv_type, "type of cached values", "f16"),

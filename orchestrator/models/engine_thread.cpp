@@ -14,11 +14,11 @@ Error queue_full(size_t jobs_max) {
 
 }  // namespace
 
-Result<std::unique_ptr<EngineThread>> EngineThread::start(const engine::EngineConfig& config,
-                                                          const Clock& clock,
-                                                          std::stop_token stop) {
+Result<std::unique_ptr<EngineThread>> EngineThread::start(
+    const engine::EngineConfig& config, const Clock& clock, std::stop_token stop,
+    const engine::kernels::Accelerator* accelerator) {
   SWARM_TRY(std::unique_ptr<engine::Engine> engine,
-            engine::Engine::open(config, clock, std::move(stop)));
+            engine::Engine::open(config, clock, std::move(stop), accelerator));
   SWARM_TRY(std::shared_ptr<const engine::ChatCodec> codec, engine->chat());
   return std::make_unique<EngineThread>(Token{}, std::move(engine), std::move(codec),
                                         static_cast<size_t>(config.queue_depth_max));

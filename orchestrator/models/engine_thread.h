@@ -42,10 +42,10 @@ class EngineThread {
   EngineThread(Token, std::unique_ptr<engine::Engine> engine,
                std::shared_ptr<const engine::ChatCodec> codec, size_t jobs_max);
   // Opens the engine (on the calling thread: errors come back here) and starts the thread.
-  // clock outlives it.
-  static Result<std::unique_ptr<EngineThread>> start(const engine::EngineConfig& config,
-                                                     const Clock& clock,
-                                                     std::stop_token stop = {});
+  // clock and accelerator (see Engine::open) outlive it.
+  static Result<std::unique_ptr<EngineThread>> start(
+      const engine::EngineConfig& config, const Clock& clock, std::stop_token stop = {},
+      const engine::kernels::Accelerator* accelerator = nullptr);
   ~EngineThread();
   EngineThread(const EngineThread&) = delete;
   EngineThread& operator=(const EngineThread&) = delete;

@@ -81,26 +81,39 @@ Result<std::vector<agents::ScriptedModel::Step>> parse_script(const std::string&
   return steps;
 }
 
-Result<std::unique_ptr<run::ModelSet>> open_models(const config::Config& config, Executor executor,
-                                                   const Clock& clock, Log& log,
-                                                   std::stop_token stop) {
+namespace {
+
+Result<std::unique_ptr<run::ModelSet>> open_models(
+    const config::Config& config, Executor executor, const Clock& clock, Log& log,
+    std::stop_token stop, const engine::kernels::Accelerator* accelerator) {
   std::set<std::string> used;
   for (const config::AgentEntry& agent : config.agents) used.insert(agent.model);
   for (const config::TopologyEntry& topology : config.topologies)
     if (topology.manager) used.insert(topology.manager->model);
   auto models = std::make_unique<Models>(log);
   for (const config::ModelEntry& entry : config.models)
-    if (used.contains(entry.name)) SWARM_TRY_VOID(models->add(entry, executor, clock, stop));
+    if (used.contains(entry.name))
+      SWARM_TRY_VOID(models->add(entry, executor, clock, stop, accelerator));
   return models;
 }
 
+}  // namespace
+
+run::ModelFactory model_factory(const engine::kernels::Accelerator* accelerator) {
+  return [accelerator](const config::Config& config, Executor executor, const Clock& clock,
+                       Log& log, std::stop_token stop) {
+    return open_models(config, std::move(executor), clock, log, std::move(stop), accelerator);
+  };
+}
+
 Result<void> Models::add(const config::ModelEntry& entry, Executor executor, const Clock& clock,
-                         std::stop_token stop) {
+                         std::stop_token stop,
+                         const engine::kernels::Accelerator* accelerator) {
   if (entry.provider == config::Provider::scripted) {
     SWARM_TRY(scripts_[entry.name], open_script(entry.script, clock));
     return {};
   }
-  auto thread = EngineThread::start(entry.engine, clock, std::move(stop));
+  auto thread = EngineThread::start(entry.engine, clock, std::move(stop), accelerator);
   if (!thread) {
     Error error = thread.error();
     error.message = "models." + entry.name + ": " + error.message;

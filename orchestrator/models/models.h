@@ -24,7 +24,7 @@ class Models final : public run::ModelSet {
   ~Models() override;
 
   Result<void> add(const config::ModelEntry& entry, Executor executor, const Clock& clock,
-                   std::stop_token stop);
+                   std::stop_token stop, const engine::kernels::Accelerator* accelerator);
   std::map<std::string, agents::Model*> by_name() const override;
   void warn_unused() override;
 
@@ -35,10 +35,9 @@ class Models final : public run::ModelSet {
   std::map<std::string, std::unique_ptr<agents::ScriptedModel>> scripts_;
 };
 
-// A run::ModelFactory: opens the models that an agent or a manager uses. clock, log outlive them.
-Result<std::unique_ptr<run::ModelSet>> open_models(const config::Config& config, Executor executor,
-                                                   const Clock& clock, Log& log,
-                                                   std::stop_token stop);
+// Opens the models that an agent or a manager uses. Clock and log given to it, and accelerator
+// (null = the CPU alone), outlive them.
+run::ModelFactory model_factory(const engine::kernels::Accelerator* accelerator);
 
 // {"replies": [{"label": "Clerk", "pattern": "..", "content": "..." or an object,
 //   "tool_calls": [{"name": "..", "arguments": {..}}], "delay": "10ms", "error": "..."}]}

@@ -16,11 +16,10 @@
 #include "engine/kernels/cuda/moe_route.h"
 #include "engine/kernels/cuda/place_weights.h"
 #include "engine/kernels/cuda/rope_append.h"
+#include "engine/kernels/cuda/sample_stage.h"
 
 namespace swarm::engine::kernels::cuda {
 namespace {
-
-using device::DeviceSpan;
 
 size_t product(int64_t a, int64_t b) { return static_cast<size_t>(a) * static_cast<size_t>(b); }
 
@@ -37,6 +36,7 @@ struct Scratch {
   int32_t* expert_begin = nullptr;
   int32_t* pair_token = nullptr;
   int32_t* pair_of = nullptr;
+  SampleMemory sample;
 };
 
 // A region of the scratch: where its pointer lives, its name, its size.
@@ -58,6 +58,9 @@ void each_region(const KernelLimits& l, Scratch& s, Visit visit) {
   visit("scratch/expert_begin", s.expert_begin, static_cast<size_t>(l.experts) + 1);
   visit("scratch/pair_token", s.pair_token, static_cast<size_t>(pairs));
   visit("scratch/pair_of", s.pair_of, static_cast<size_t>(pairs));
+  visit("scratch/sample_jobs", s.sample.jobs, SampleMemory::job_bytes(l));
+  visit("scratch/sample_results", s.sample.results, static_cast<size_t>(l.wanted));
+  visit("scratch/sample", s.sample.scratch, SampleMemory::scratch_bytes(l));
 }
 
 WeightView view_of(const Weight& weight) {
@@ -92,6 +95,8 @@ class CudaKernels final : public Kernels {
     });
     SWARM_TRY(auto stage, BatchStage::make(*device_, *stream_, limits));
     stage_.emplace(std::move(stage));
+    SWARM_TRY(auto sampler, SampleStage::make(*device_, *stream_, limits, scratch_.sample));
+    sampler_.emplace(std::move(sampler));
     return {};
   }
 
@@ -122,8 +127,7 @@ class CudaKernels final : public Kernels {
   void begin(const Batch& batch) override {
     check_device();
     device_->bind();
-    batch_ = stage_->send(batch, DeviceSpan<std::byte>(scratch_.batch,
-                                                       BatchStage::bytes_for(limits_)));
+    batch_ = stage_->send(batch, scratch_.batch);
   }
 
   void embed(const Weight& table, float* out) override {
@@ -149,15 +153,10 @@ class CudaKernels final : public Kernels {
                                                                    .batch = batch_}));
   }
 
-  void sample(const float* logits, int32_t stride, std::span<const SampleJob> jobs,
+  void sample(float* logits, int32_t stride, std::span<const SampleJob> jobs,
               std::span<Sampled> sampled) override {
-    std::vector<float> row(static_cast<size_t>(stride));
-    for (size_t i = 0; i < jobs.size(); ++i) {
-      memory_->read(std::as_writable_bytes(std::span(row)),
-                    reinterpret_cast<const std::byte*>(logits + i * row.size()));
-      sampled[i] = engine::sample(jobs[i],
-                                  std::span(row).first(static_cast<size_t>(jobs[i].vocab)));
-    }
+    check_device();
+    sampler_->run(launch_stream_, logits, stride, jobs, sampled);
   }
 
   void rms_norm(const float* x, const float* weight, float eps, int32_t tokens, int32_t hidden,
@@ -323,6 +322,7 @@ class CudaKernels final : public Kernels {
   KernelLimits limits_;
   Scratch scratch_;
   std::optional<BatchStage> stage_;
+  std::optional<SampleStage> sampler_;
   BatchView batch_;
   bool inv_freq_sent_ = false;
   std::vector<std::byte> repacked_;    // only while weights are placed

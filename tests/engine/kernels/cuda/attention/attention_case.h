@@ -1,4 +1,5 @@
-// One attention call: a batch, filled pages, queries, and what must come out.
+// tests/engine/kernels/cuda/attention/attention_case.h — One attention call: a batch, filled pages,
+// queries, and what must come out.
 #pragma once
 
 #include <cstdint>

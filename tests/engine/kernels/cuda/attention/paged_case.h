@@ -1,5 +1,6 @@
-// Batches over paged K and V for kernel tests: host vectors of exactly the size that a kernel may
-// touch, so that AddressSanitizer finds the first element beyond.
+// tests/engine/kernels/cuda/attention/paged_case.h — Batches over paged K and V for kernel tests:
+// host vectors of exactly the size that a kernel may touch, so that AddressSanitizer finds the
+// first element beyond.
 #pragma once
 
 #include <cstdint>

@@ -1,0 +1,32 @@
+// engine/kernels/accelerator.h — A kind of device that can run the ops of kernels.h besides the
+// CPU. Which one there is, is decided when a program is linked; main() passes it to Engine::open.
+// Stateless and thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string_view>
+
+#include "engine/base/error.h"
+#include "engine/kernels/kernels.h"
+
+namespace swarm::engine::kernels {
+
+struct AcceleratorOptions {
+  bool deterministic = false;          // bits of a row do not depend on the batch; costs speed
+};
+
+class Accelerator {
+ public:
+  virtual ~Accelerator() = default;
+  // The device that engine.device stands for; nullopt = the CPU ("cpu", or "auto" without a
+  // device). Error where a named device does not exist, with what there is instead.
+  virtual Result<std::optional<int32_t>> choose(std::string_view wanted) const = 0;
+  // Bytes of memory that are free there now.
+  virtual Result<uint64_t> free_bytes(int32_t index) const = 0;
+  virtual Result<std::unique_ptr<Kernels>> open(int32_t index,
+                                                const AcceleratorOptions& options) const = 0;
+};
+
+}  // namespace swarm::engine::kernels

@@ -1,0 +1,121 @@
+// The engine on the CUDA backend (emulated): the same scheduler, cache, grammar and sampler above
+// other kernels. A batch of requests with shared prefixes gives the tokens of each alone when
+// deterministic, a grammar-bound request its schema, and a lost device an answer to everybody.
+#include "engine/engine.h"
+
+#include <doctest/doctest.h>
+
+#include <map>
+#include <vector>
+
+#include "engine/chat.h"
+#include "engine/kernels/accelerator.h"
+#include "tests/engine/kernels/cuda/model/emulated_device.h"
+
+using namespace swarm;
+using namespace swarm::engine;
+
+namespace {
+
+class EmulatedAccelerator final : public kernels::Accelerator {
+ public:
+  Result<std::optional<int32_t>> choose(std::string_view wanted) const override {
+    if (wanted == "cpu") return std::optional<int32_t>();
+    if (wanted == "auto" || wanted == "cuda:0") return std::optional<int32_t>(0);
+    return environment_error("no device \"" + std::string(wanted) + "\"");
+  }
+  Result<uint64_t> free_bytes(int32_t) const override { return uint64_t{1} << 30; }
+  Result<std::unique_ptr<kernels::Kernels>> open(
+      int32_t, const kernels::AcceleratorOptions& options) const override {
+    return test::open_emulated({}, {.deterministic = options.deterministic});
+  }
+};
+
+const EmulatedAccelerator kAccelerator;
+const SteadyClock kClock;
+
+EngineConfig tiny(const std::string& device) {
+  EngineConfig config;
+  config.model = "synth:qwen3moe-tiny:F32:1";
+  config.device = device;
+  config.deterministic = true;
+  config.kv_bytes_max = 1 << 20;
+  config.context_max = 128;
+  config.page_tokens = 4;
+  config.prefill_batch_tokens = 16;
+  config.max_running = 4;
+  config.max_resident = 8;
+  return config;
+}
+
+std::unique_ptr<Engine> open(const std::string& device) {
+  auto engine = Engine::open(tiny(device), kClock, {}, &kAccelerator);
+  if (!engine) FAIL(engine.error().to_text());
+  return std::move(*engine);
+}
+
+std::vector<TokenId> prompt_of(int32_t request) {
+  std::vector<TokenId> tokens;
+  for (int32_t i = 0; i < 10; ++i) tokens.push_back(40 + i);            // shared by all
+  for (int32_t i = 0; i <= request; ++i) tokens.push_back(60 + 7 * request + i);
+  return tokens;
+}
+
+std::map<RequestId, std::vector<TokenId>> drain(Engine& engine) {
+  std::map<RequestId, std::vector<TokenId>> tokens;
+  for (int step = 0; !engine.idle(); ++step) {
+    REQUIRE(step < 1000);
+    for (const Output& output : engine.step())
+      if (output.token >= 0) tokens[output.id].push_back(output.token);
+    engine.check_integrity();
+  }
+  return tokens;
+}
+
+std::vector<TokenId> alone(Engine& engine, int32_t request) {
+  const auto id = engine.submit({.prompt = prompt_of(request), .max_tokens = 5});
+  REQUIRE(id.has_value());
+  return drain(engine)[*id];
+}
+
+}  // namespace
+
+TEST_CASE("cuda engine: greedy tokens of a batch are those of each request alone, as on the CPU") {
+  const auto cuda = open("auto");
+  CHECK(cuda->info().device.find("host:0") == 0);      // the emulator's device, not the CPU backend
+  std::map<RequestId, int32_t> requests;
+  for (int32_t i = 0; i < 6; ++i) {
+    const auto id = cuda->submit({.prompt = prompt_of(i), .max_tokens = 5});
+    REQUIRE(id.has_value());
+    requests[*id] = i;
+  }
+  const auto together = drain(*cuda);
+  CHECK(cuda->stats().prompt_tokens_cached > 0);
+  const auto single = open("cuda:0"), cpu = open("cpu");
+  for (const auto& [id, request] : requests) {
+    CAPTURE(request);
+    REQUIRE(together.contains(id));
+    CHECK(together.at(id) == alone(*single, request));
+    CHECK(together.at(id) == alone(*cpu, request));    // f32 weights: no close calls here
+  }
+}
+
+TEST_CASE("cuda engine: a device that does not exist is refused by name") {
+  const auto refused = Engine::open(tiny("cuda:3"), kClock, {}, &kAccelerator);
+  REQUIRE(refused.has_error());
+  CHECK(refused.error().kind == ErrorKind::environment);
+  CHECK(refused.error().message.find("cuda:3") != std::string::npos);
+  const auto without = Engine::open(tiny("cuda:0"), kClock);
+  REQUIRE(without.has_error());
+  CHECK(without.error().kind == ErrorKind::environment);
+}
+
+TEST_CASE("cuda engine: a model that does not fit is refused with the numbers") {
+  EngineConfig config = tiny("cuda:0");
+  config.kv_bytes_max = uint64_t{64} << 30;
+  const auto refused = Engine::open(config, kClock, {}, &kAccelerator);
+  REQUIRE(refused.has_error());
+  CHECK(refused.error().kind == ErrorKind::environment);
+  CHECK(refused.error().message.find("out of device memory: needs ") == 0);
+  CHECK(refused.error().message.find("kv 64") != std::string::npos);
+}
