@@ -116,6 +116,10 @@ TEST_CASE("kernels: norm, rope, append and attention equal the scalar backend") 
         for (const int32_t page_tokens : {1, 3, 16}) {
           for (const auto& [k, v] : kTypes) {
             if ((kv_quantised(k) || kv_quantised(v)) && head_dim % kKvGroup != 0) continue;
+            // Layouts and types meet in f32 and f16; the others need the ways to read a row only.
+            const bool first_types = k <= KvType::f16 && v <= KvType::f16;
+            const bool some_layout = page_tokens == 3 && (heads == 4 || heads == 9);
+            if (first_types ? head_dim == 32 || head_dim == 96 : !some_layout) continue;
             const AttentionCase c{heads, kv_heads, head_dim, page_tokens, k, v};
             CAPTURE(isa);
             CAPTURE(heads);
