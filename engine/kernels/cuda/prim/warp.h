@@ -125,12 +125,35 @@ __device__ inline void sync_warp(Where where = Where::here()) {
 
 // --- reductions: valid in every lane -------------------------------------------------------------
 
+namespace detail {
+
+// Combines groups of `lanes` neighbours by shuffle_xor with lanes / 2, ..., 2, 1. The host does the
+// same combinations in the same order after a single exchange, because an exchange is what costs
+// time in the emulator.
+template <int lanes, class T, class Combine>
+__device__ inline T butterfly(T value, Combine combine, [[maybe_unused]] const char* what,
+                              [[maybe_unused]] Where where) {
+  static_assert(lanes > 0 && lanes <= simt::kWarp && (lanes & (lanes - 1)) == 0);
+#if SIMT_DEVICE
+#pragma unroll
+  for (int bits = lanes / 2; bits > 0; bits /= 2)
+    value = combine(value, shuffle_xor(value, bits, where));
+  return value;
+#else
+  T values[lanes];
+  simt::exchange_all(value, simt::lane() / lanes * lanes, values, what, where);
+  for (int bits = lanes / 2; bits > 0; bits /= 2)
+    for (int i = 0; i < bits; ++i) values[i] = combine(values[i], values[i + bits]);
+  return values[0];
+#endif
+}
+
+}  // namespace detail
+
 // Over groups of `lanes` neighbours (a power of two).
 template <int lanes = simt::kWarp, class T>
 __device__ inline T warp_sum(T value, Where where = Where::here()) {
-#pragma unroll
-  for (int bits = lanes / 2; bits > 0; bits /= 2) value += shuffle_xor(value, bits, where);
-  return value;
+  return detail::butterfly<lanes>(value, [](T a, T b) { return a + b; }, "warp_sum", where);
 }
 
 // The larger of two; a NaN loses against a number, as max.f32 has it.
@@ -156,28 +179,30 @@ __device__ inline uint64_t min(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
 template <int lanes = simt::kWarp, class T>
 __device__ inline T warp_max(T value, Where where = Where::here()) {
-#pragma unroll
-  for (int bits = lanes / 2; bits > 0; bits /= 2)
-    value = max(value, shuffle_xor(value, bits, where));
-  return value;
+  return detail::butterfly<lanes>(value, [](T a, T b) { return max(a, b); }, "warp_max", where);
 }
 template <int lanes = simt::kWarp, class T>
 __device__ inline T warp_min(T value, Where where = Where::here()) {
-#pragma unroll
-  for (int bits = lanes / 2; bits > 0; bits /= 2)
-    value = min(value, shuffle_xor(value, bits, where));
-  return value;
+  return detail::butterfly<lanes>(value, [](T a, T b) { return min(a, b); }, "warp_min", where);
 }
 
 // Sum of this and all lower lanes.
 template <class T>
 __device__ inline T warp_inclusive_sum(T value, Where where = Where::here()) {
+#if SIMT_DEVICE
 #pragma unroll
   for (int delta = 1; delta < simt::kWarp; delta *= 2) {
     const T below = shuffle_up(value, delta, where);
     if (simt::lane() >= delta) value += below;
   }
   return value;
+#else
+  T values[simt::kWarp];               // the same additions after one exchange
+  simt::exchange_all(value, 0, values, "warp_inclusive_sum", where);
+  for (int delta = 1; delta < simt::kWarp; delta *= 2)
+    for (int i = simt::lane(); i >= delta; --i) values[i] += values[i - delta];
+  return values[simt::lane()];
+#endif
 }
 
 }  // namespace SIMT_SIDE

@@ -20,7 +20,7 @@ constexpr size_t kStackBytes = (SIMT_ASAN || SIMT_TSAN ? 256 : 64) * 1024;
 constexpr size_t kStackColours = 16;
 constexpr size_t kStackColourBytes = 256;
 constexpr size_t kSharedAlignment = 128;
-constexpr uint32_t kAllReady = 0xffffffffu;
+constexpr uint32_t kAllLanes = 0xffffffffu;
 
 constinit thread_local BlockRunner* running = nullptr;   // set while run() is on the stack
 
@@ -55,14 +55,13 @@ void BlockRunner::prepare(const GridRun& grid, int64_t block) {
     // the same few sets of the first-level cache.
     const size_t bytes = stacks_->stack_bytes() - i % kStackColours * kStackColourBytes;
     thread.fiber.start_on(stacks_->stack(static_cast<int>(i)), bytes, &entry);
-    thread.state = State::running;
     thread.group = 0;
     thread.copies.clear();
   }
   for (size_t i = 0; i < threads / kWarp; ++i) {
     warps_[i]->arrived = 0;
-    warps_[i]->live = kWarp;
-    warps_[i]->ready = kAllReady;
+    warps_[i]->live = kAllLanes;
+    warps_[i]->ready = kAllLanes;
     warps_[i]->at_barrier = 0;
   }
   live_ = block_threads_;
@@ -101,7 +100,7 @@ Failure BlockRunner::run(const GridRun& grid, int64_t block) {
   running = nullptr;
   for (int i = 0; i < block_threads_; ++i) {     // abandoned in the middle, after a failure
     Thread& thread = *threads_[static_cast<size_t>(i)];
-    if (thread.state == State::ended) continue;
+    if (doing(i) == Doing::ended) continue;
     thread.fiber.release_for(&end_order_, scheduler_);
     thread.fiber.retire();
   }
@@ -176,26 +175,13 @@ void BlockRunner::entry() {
     self.failure_ = {"the kernel threw", {}};
   }
   Warp& warp = *self.warps_[static_cast<size_t>(self.current_ / kWarp)];
-  thread.state = State::ended;
   warp.ready &= ~(1u << self.current_ % kWarp);
-  --warp.live;
+  warp.live &= ~(1u << self.current_ % kWarp);
   --self.live_;
   tsan_release(&self.end_order_);
   if (self.live_ > 0 && self.at_barrier_ == self.live_) self.release_barrier();
   self.scheduler_.enter_for_good(thread.fiber);
   std::abort();                        // an ended fiber is never entered again
-}
-
-// Notes what the current thread waits for; yield() then leaves it.
-void BlockRunner::arrive(State state, const char* what, Where where) {
-  Thread& thread = *threads_[static_cast<size_t>(current_)];
-  Warp& warp = *warps_[static_cast<size_t>(current_ / kWarp)];
-  const uint32_t lane = 1u << current_ % kWarp;
-  warp.ready &= ~lane;
-  if (state == State::at_barrier) warp.at_barrier |= lane;
-  thread.state = state;
-  thread.what = what;
-  thread.where = where;
 }
 
 void BlockRunner::yield() {
@@ -220,7 +206,9 @@ void BlockRunner::sync_threads(Where where) {
   }
   void* order = &barrier_order_[barrier_phase_];
   tsan_release(order);
-  arrive(State::at_barrier, "barrier", where);
+  Warp& warp = *warps_[static_cast<size_t>(current_ / kWarp)];
+  warp.ready &= ~(1u << current_ % kWarp);
+  warp.at_barrier |= 1u << current_ % kWarp;
   if (++at_barrier_ == live_) release_barrier();
   yield();
   tsan_acquire(order);
@@ -230,9 +218,10 @@ const LaneWords* BlockRunner::gather(const LaneWords& mine, const char* what, Wh
                                      bool orders_memory) {
   const int lane = current_ % kWarp;
   Warp& warp = *warps_[static_cast<size_t>(current_ / kWarp)];
-  if (warp.live != kWarp) {
+  if (warp.live != kAllLanes) {
     note(thread_name() + " calls " + what + " at " + text(where) + ", but " +
-             std::to_string(kWarp - warp.live) + " lanes of its warp have left the kernel", where);
+             std::to_string(kWarp - __builtin_popcount(warp.live)) +
+             " lanes of its warp have left the kernel", where);
     abandon();
   }
   if (warp.arrived == 0) {
@@ -248,11 +237,11 @@ const LaneWords* BlockRunner::gather(const LaneWords& mine, const char* what, Wh
   const int phase = warp.phase;
   warp.words[phase][lane] = mine;
   if (orders_memory) tsan_release(&warp.order[phase]);
-  arrive(State::at_collective, what, where);
+  warp.ready &= ~(1u << lane);
   if (++warp.arrived == kWarp) {
     warp.arrived = 0;
     warp.phase ^= 1;
-    warp.ready = kAllReady;
+    warp.ready = kAllLanes;
   }
   yield();
   if (orders_memory) tsan_acquire(&warp.order[phase]);
@@ -314,21 +303,32 @@ void BlockRunner::report_deadlock() {
   failure_ = {"deadlock in " + block + ": " + waiting_threads(), {}};
 }
 
-// "threads 0-15 wait in shuffle at a.cu:7; threads 16-31 ended", runs of equal neighbours.
+BlockRunner::Doing BlockRunner::doing(int thread) const {
+  const Warp& warp = *warps_[static_cast<size_t>(thread / kWarp)];
+  const uint32_t lane = 1u << thread % kWarp;
+  if ((warp.live & lane) == 0) return Doing::ended;
+  if ((warp.at_barrier & lane) != 0) return Doing::waits_at_barrier;
+  return (warp.ready & lane) != 0 ? Doing::runs : Doing::waits_in_collective;
+}
+
+// "threads 0-15 wait in shuffle at a.cu:7; threads 16-31 ended": runs of neighbours that do the
+// same. A warp waits in one collective at a time, the block at one barrier.
 std::string BlockRunner::waiting_threads() const {
   std::string out;
   for (int begin = 0; begin < block_threads_;) {
-    const Thread& thread = *threads_[static_cast<size_t>(begin)];
+    const Doing now = doing(begin);
     int end = begin + 1;
-    for (; end < block_threads_; ++end) {
-      const Thread& next = *threads_[static_cast<size_t>(end)];
-      if (next.state != thread.state) break;
-      if (thread.state != State::ended && !same(next.where, thread.where)) break;
-    }
+    while (end < block_threads_ && doing(end) == now &&
+           (now != Doing::waits_in_collective || end % kWarp != 0))
+      ++end;
+    const Warp& warp = *warps_[static_cast<size_t>(begin / kWarp)];
     out += out.empty() ? "" : "; ";
     out += "threads " + std::to_string(begin) + "-" + std::to_string(end - 1);
-    if (thread.state == State::ended) out += " ended";
-    else out += " wait in " + std::string(thread.what) + " at " + text(thread.where);
+    if (now == Doing::ended) out += " ended";
+    if (now == Doing::runs) out += " run";
+    if (now == Doing::waits_at_barrier) out += " wait in barrier at " + text(barrier_);
+    if (now == Doing::waits_in_collective)
+      out += " wait in " + std::string(warp.what) + " at " + text(warp.where);
     begin = end;
   }
   return out;

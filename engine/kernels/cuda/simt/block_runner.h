@@ -56,27 +56,25 @@ class BlockRunner {
   [[noreturn]] void abandon();
 
  private:
-  enum class State : uint8_t { running, at_barrier, at_collective, ended };
+  // What a thread does, in words for reports: derived, so that a switch writes little.
+  enum class Doing : uint8_t { runs, waits_at_barrier, waits_in_collective, ended };
   struct QueuedCopy {
     AsyncCopy copy;
     int64_t group = 0;
   };
   struct Thread {
     Fiber fiber;
-    State state = State::ended;
-    const char* what = "";             // it waits for
-    Where where;
     int64_t group = 0;                 // of asynchronous copies, the open one
     std::deque<QueuedCopy> copies;
   };
   struct Warp {
     LaneWords words[2][kWarp];         // alternating: a slow lane still reads the older ones
-    uint32_t ready = 0;                // bit per lane
-    uint32_t at_barrier = 0;
+    uint32_t live = 0;                 // bits, one per lane: has not ended
+    uint32_t ready = 0;                // can go on
+    uint32_t at_barrier = 0;           // neither of the two: waits in the collective
     int phase = 0;
     int arrived = 0;
-    int live = 0;
-    const char* what = "";
+    const char* what = "";             // the collective
     Where where;
     char order[2] = {};                // addresses that stand for the two phases' sync_warp
   };
@@ -85,7 +83,7 @@ class BlockRunner {
   void schedule(Order order);
   bool pass_over_warp(int warp, Order order);
   void resume(int thread);
-  void arrive(State state, const char* what, Where where);
+  Doing doing(int thread) const;
   void yield();
   void release_barrier();
   [[noreturn]] static void entry();

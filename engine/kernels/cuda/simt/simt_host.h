@@ -83,6 +83,16 @@ T exchange(T value, int source, const char* what, Where where) {
   return value;
 }
 
+// values[i]: what lane first + i holds.
+template <class T, int count>
+void exchange_all(T value, int first, T (&values)[count], const char* what, Where where) {
+  static_assert(sizeof(T) <= sizeof(LaneWords) && std::is_trivially_copyable_v<T>);
+  LaneWords mine;
+  std::memcpy(mine.word, &value, sizeof(T));
+  const LaneWords* all = gather(mine, what, where);
+  for (int i = 0; i < count; ++i) std::memcpy(&values[i], all[first + i].word, sizeof(T));
+}
+
 // Reports, unless `bytes` at `pointer` lie in the block's shared memory, aligned to `alignment`.
 void expect_shared(const void* pointer, size_t bytes, size_t alignment, const char* what,
                    Where where);

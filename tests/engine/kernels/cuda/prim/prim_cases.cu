@@ -66,6 +66,15 @@ struct WarpReduce {
     const uint64_t best = warp_max(in[1] | uint64_t{in[0]} << 32);
     out[9] = static_cast<uint32_t>(best);
     out[10] = static_cast<uint32_t>(best >> 32);
+    float sum = as_float(in[0]), running = as_float(in[0]);
+    for (int bits = 16; bits > 0; bits /= 2) sum += shuffle_xor(sum, bits);
+    for (int delta = 1; delta < 32; delta *= 2) {
+      const float below = shuffle_up(running, delta);
+      if (simt::lane() >= delta) running += below;
+    }
+    out[11] = as_word(sum);
+    out[12] = as_word(running);
+    out[13] = as_word(warp_inclusive_sum(as_float(in[0])));
   }
 };
 
@@ -375,7 +384,7 @@ std::span<const PrimCase> prim_cases() {
   static const PrimCase kCases[] = {
       prim_case<Shuffle, 4, 9>("shuffle", "xxl"),
       prim_case<Vote, 2, 5>("vote", "b"),
-      prim_case<WarpReduce, 3, 11>("warp_reduce", "fx"),
+      prim_case<WarpReduce, 3, 14>("warp_reduce", "fx"),
       prim_case<BlockReduce, 3, 7>("block_reduce", "fx"),
       prim_case<Mma16<f16>, 11, 12>("mma_f16", "hhhhhhgggg"),
       prim_case<Mma16<bf16>, 11, 12>("mma_bf16", "kkkkkkgggg"),

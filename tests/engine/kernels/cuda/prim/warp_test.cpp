@@ -75,9 +75,9 @@ TEST_CASE("prim: warp reductions agree with loops; every lane has the same bits"
     }
     uint32_t running = 0;
     for (size_t lane = 0; lane < 32; ++lane) {
-      const uint32_t* got = &out[(warp * 32 + lane) * 11];
+      const uint32_t* got = &out[(warp * 32 + lane) * 14];
       running += in[(warp * 32 + lane) * 2 + 1];
-      CHECK(got[0] == out[warp * 32 * 11]);
+      CHECK(got[0] == out[warp * 32 * 14]);
       // 32 terms below 8, five roundings each at most 2^-24 of a partial sum below 256.
       CHECK(std::abs(as_float(got[0]) - sum) <= 5 * 256 * 0x1p-24);
       CHECK(as_float(got[1]) == high);
@@ -94,6 +94,8 @@ TEST_CASE("prim: warp reductions agree with loops; every lane has the same bits"
         four = std::max(four, static_cast<int32_t>(in[(warp * 32 + l) * 2 + 1]));
       CHECK(std::abs(as_float(got[7]) - eight) <= 3 * 64 * 0x1p-24);
       CHECK(static_cast<int32_t>(got[8]) == four);
+      CHECK(got[11] == got[0]);        // the documented order of additions, in shuffles
+      CHECK(got[13] == got[12]);
       CHECK((got[9] | uint64_t{got[10]} << 32) == best);
     }
   }
