@@ -8,5 +8,6 @@ function(swarm_emulated name)
     endif()
   endforeach()
   swarm_target(${name} ${ARGN})
+  set_target_properties(${name} PROPERTIES UNITY_BUILD OFF)      # every kernel has its own kThreads
   target_compile_options(${name} PRIVATE -Wno-unknown-pragmas)   # "#pragma unroll" is nvcc's
 endfunction()
