@@ -3,6 +3,7 @@
 
 #include "engine/base/json.h"
 #include "orchestrator/cli/commands.h"
+#include "orchestrator/cli/mcp_serve.h"
 #include "orchestrator/cli/mcp_targets.h"
 #include "orchestrator/cli/text.h"
 
@@ -211,6 +212,10 @@ void register_mcp(CLI::App& app, CommandContext& context) {
   add("list", "Server by server: version, generation, tools with their cost", run_list);
   add("call", "Call one tool and print its result", run_call);
   add("doctor", "Start each server and say what is wrong", run_doctor);
+  CLI::App* sub = group->add_subcommand("serve", "Offer a swarm file as an MCP tool");
+  auto options = std::make_shared<McpServeOptions>();
+  add_serve_options(*sub, *options);
+  set_action(*sub, context, options, run_mcp_serve);
 }
 
 }  // namespace swarm::cli

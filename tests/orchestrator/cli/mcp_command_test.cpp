@@ -1,0 +1,94 @@
+// swarm mcp: a swarm served over stdio, looked at and called by the same program as a client.
+#include <doctest/doctest.h>
+
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "engine/base/json.h"
+#include "orchestrator/cli/commands.h"
+#include "tests/support/support.h"
+
+using namespace swarm;
+
+namespace {
+
+struct Ran {
+  int code = 0;
+  std::string out, err;
+};
+
+Ran run(std::vector<std::string> arguments) {
+  arguments.insert(arguments.begin(), "swarm");
+  std::vector<const char*> pointers;
+  for (const std::string& argument : arguments) pointers.push_back(argument.c_str());
+  std::istringstream in;
+  std::ostringstream out, err;
+  const int count = static_cast<int>(pointers.size());
+  const int code = cli::run_program(count, pointers.data(), in, out, err);
+  return {code, out.str(), err.str()};
+}
+
+// One agent that always says the same.
+struct Project {
+  test::TempDir dir;
+  std::string file = (dir.path() / "swarm.yaml").string();
+
+  Project() {
+    test::write_file(dir.path() / "swarm.yaml", R"(
+schema: swarm/v1
+name: oracle
+description: Knows one answer
+inputs: {task: {required: true, description: what to answer}}
+models: {fake: {provider: scripted, script: script.json}}
+agents: {A: {instructions: "a"}}
+graph: {one: {agent: A, in: "${inputs.task}"}}
+journal: {dir: )" + (dir.path() / "runs").string() + "}\n");
+    test::write_file(dir.path() / "script.json",
+                     R"({"replies": [{"label": "A", "content": "forty-two"}]})");
+  }
+};
+
+std::vector<std::string> with_server(std::vector<std::string> arguments, const Project& project) {
+  for (const char* word : {"--", SWARM_PROGRAM, "mcp", "serve"}) arguments.emplace_back(word);
+  arguments.push_back(project.file);
+  return arguments;
+}
+
+}  // namespace
+
+TEST_CASE("mcp command: a served swarm is listed with its inputs and answers a call") {
+  const Project project;
+  for (const char* protocol : {"modern", "legacy"}) {
+    CAPTURE(std::string(protocol));
+    const Ran listed =
+        run(with_server({"mcp", "list", "--json", "--protocol", protocol}, project));
+    CAPTURE(listed.err);
+    REQUIRE(listed.code == 0);
+    const Json about = parse_json(listed.out).value();
+    CHECK(about["era"] == protocol);
+    CHECK(about["tools"].size() == 1);
+    CHECK(about["tools"][0]["name"] == "server__oracle");
+    CHECK(about["tools"][0]["description"] == "Knows one answer");
+    const Ran called = run(with_server({"mcp", "call", "oracle", "--protocol", protocol, "-a",
+                                        R"({"task": "x"})", "--json"}, project));
+    CAPTURE(called.err);
+    REQUIRE(called.code == 0);
+    const Json result = parse_json(called.out).value();
+    CHECK(result["content"][0]["text"] == "forty-two");
+    CHECK(result["structuredContent"]["answer"] == "forty-two");
+    CHECK(called.err.find("progress") != std::string::npos);
+  }
+}
+
+TEST_CASE("mcp command: bad arguments, unknown tools and missing servers have their exit codes") {
+  const Project project;
+  const Ran missing = run(with_server({"mcp", "call", "oracle"}, project));
+  CHECK(missing.code == 1);
+  CHECK(missing.out.find("task") != std::string::npos);
+  CHECK(run(with_server({"mcp", "call", "nothing"}, project)).code == 1);
+  CHECK(run({"mcp", "list"}).code == 2);
+  CHECK(run({"mcp", "list", "--url", "ftp://x"}).code == 3);
+  CHECK(run({"mcp", "doctor", "--", "/no/such/program"}).code == 3);
+  CHECK(run({"mcp", "serve", "/no/such/file.yaml"}).code == 3);
+}
