@@ -21,14 +21,6 @@ constexpr size_t kReadBytes = 64 * 1024;
 constexpr std::chrono::milliseconds kLastWords{300};
 constexpr std::chrono::seconds kReapMax{5};
 
-// A write to a server that died must be an error, not the end of us. Process-wide, and only where
-// nobody has decided otherwise; children get the default back.
-void ignore_broken_pipes() {
-  struct sigaction current{};
-  if (::sigaction(SIGPIPE, nullptr, &current) == 0 && current.sa_handler == SIG_DFL)
-    ::signal(SIGPIPE, SIG_IGN);
-}
-
 }  // namespace
 
 StdioTransport::StdioTransport(StdioOptions options, Executor executor, Log& log)
@@ -44,7 +36,6 @@ StdioTransport::~StdioTransport() = default;
 
 void StdioTransport::open(Events& events) {
   events_ = &events;
-  ignore_broken_pipes();
   auto spawned = Process::spawn(options_.spawn);
   if (!spawned) throw ErrorException(spawned.error());
   process_.emplace(std::move(*spawned));

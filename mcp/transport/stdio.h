@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "engine/base/async/channel.h"
+#include "engine/base/async/process.h"
 #include "engine/base/log.h"
-#include "mcp/transport/process.h"
 #include "mcp/transport/transport.h"
 
 namespace swarm::mcp {

@@ -3,9 +3,9 @@
 #include <string>
 #include <vector>
 
+#include "engine/base/async/process.h"
 #include "mcp/message/jsonrpc.h"
 #include "mcp/message/line_reader.h"
-#include "mcp/transport/process.h"
 #include "mcp/client/result.h"
 
 namespace swarm::mcp {

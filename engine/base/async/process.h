@@ -1,21 +1,31 @@
-// mcp/transport/process.h — A child process in a group of its own, talking over three pipes. Linux.
+// engine/base/async/process.h — A child process in a group of its own, talking over three pipes. Linux.
 // The child gets nothing but its pipes, a small environment and default signals, and dies with the
 // thread that spawned it (parent-death signal): spawn from a thread that lives as long as we do.
 // The child is not reaped before reap(), so its process group cannot be mistaken for another.
 #pragma once
 
+#include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/base/error.h"
 
-namespace swarm::mcp {
+namespace swarm {
 
 struct SpawnOptions {
   std::vector<std::string> command;        // argv; the first is looked up in PATH, no shell
   std::map<std::string, std::string> env;  // added to HOME LOGNAME PATH SHELL TERM USER LANG TMPDIR
+  bool inherit_env = true;                 // false: env is the whole environment
   std::string cwd;                         // "" = ours
+  std::vector<std::pair<int, uint64_t>> limits = {};  // RLIMIT_*, soft and hard
+};
+
+struct ProcessEnd {
+  bool by_signal = false;
+  int value = 0;                           // exit code, or number of the signal
 };
 
 // Owns the process until reaped. Descriptors are given away by release_*().
@@ -35,7 +45,9 @@ class Process {
 
   // To every process of the group; nothing happens after reap().
   void signal_group(int signal) const;
-  bool has_exited() const;
+  bool has_exited() const { return ended().has_value(); }
+  // How it ended, as long as it is not reaped; nullopt while it runs.
+  std::optional<ProcessEnd> ended() const;
   // "exit code 3", "signal 9"; has_exited() must hold. Afterwards the pid is gone.
   std::string reap();
   // The same text without reaping.
@@ -51,10 +63,11 @@ class Process {
 };
 
 // The environment a child gets: the whitelist of ours, overridden by `extra`. "NAME=value" each.
-std::vector<std::string> child_environment(const std::map<std::string, std::string>& extra);
+std::vector<std::string> child_environment(const std::map<std::string, std::string>& extra,
+                                           bool inherit = true);
 
 // The program a command names, searched like a shell does but in `path` and relative to `cwd`.
 Result<std::string> find_program(const std::string& name, const std::string& path,
                                  const std::string& cwd);
 
-}  // namespace swarm::mcp
+}  // namespace swarm

@@ -1,7 +1,8 @@
-#include "mcp/transport/process.h"
+#include "engine/base/async/process.h"
 
 #include <fcntl.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -14,7 +15,7 @@
 #include <cstring>
 #include <utility>
 
-namespace swarm::mcp {
+namespace swarm {
 namespace {
 
 constexpr std::array<const char*, 8> kEnvironment{"HOME", "LOGNAME", "PATH", "SHELL",
@@ -42,6 +43,14 @@ struct Pipe {
   }
 };
 
+// A write to a child that died must be an error, not the end of us. Process-wide, and only where
+// nobody has decided otherwise; children get the default back.
+void ignore_broken_pipes() {
+  struct sigaction current{};
+  if (::sigaction(SIGPIPE, nullptr, &current) == 0 && current.sa_handler == SIG_DFL)
+    ::signal(SIGPIPE, SIG_IGN);
+}
+
 bool is_program(const std::string& path) {
   struct stat info{};
   return ::stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode) &&
@@ -54,6 +63,7 @@ struct Image {
   std::string cwd;
   std::vector<char*> argv;
   std::vector<char*> envp;
+  std::vector<std::pair<int, uint64_t>> limits;
   int in = -1, out = -1, err = -1, report = -1;
   pid_t parent = 0;
 };
@@ -81,6 +91,11 @@ struct Image {
   if (::dup3(report, 3, O_CLOEXEC) < 0) report_and_exit(report);
   ::close_range(4, ~0U, 0);
   if (!image.cwd.empty() && ::chdir(image.cwd.c_str()) != 0) report_and_exit(3);
+  for (const auto& [resource, value] : image.limits) {
+    const rlimit limit{value, value};
+    // The declared type of the first argument is an enumeration in C++.
+    if (::setrlimit(static_cast<__rlimit_resource>(resource), &limit) != 0) report_and_exit(3);
+  }
   ::execve(image.program.c_str(), image.argv.data(), image.envp.data());
   report_and_exit(3);
 }
@@ -98,10 +113,12 @@ Error system_error(const std::string& what, int code) {
 
 }  // namespace
 
-std::vector<std::string> child_environment(const std::map<std::string, std::string>& extra) {
+std::vector<std::string> child_environment(const std::map<std::string, std::string>& extra,
+                                           bool inherit) {
   std::map<std::string, std::string> merged;
-  for (const char* name : kEnvironment)
-    if (const char* value = std::getenv(name)) merged[name] = value;
+  if (inherit)
+    for (const char* name : kEnvironment)
+      if (const char* value = std::getenv(name)) merged[name] = value;
   for (const auto& [name, value] : extra) merged[name] = value;
   std::vector<std::string> out;
   for (const auto& [name, value] : merged) out.push_back(name + "=" + value);
@@ -131,7 +148,7 @@ Result<std::string> find_program(const std::string& name, const std::string& pat
 Result<Process> Process::spawn(const SpawnOptions& options) {
   if (options.command.empty()) return invalid_input("command: expected a program, found nothing");
   std::vector<std::string> arguments = options.command;
-  std::vector<std::string> environment = child_environment(options.env);
+  std::vector<std::string> environment = child_environment(options.env, options.inherit_env);
   std::string path;
   for (const std::string& entry : environment)
     if (entry.rfind("PATH=", 0) == 0) path = entry.substr(5);
@@ -142,8 +159,10 @@ Result<Process> Process::spawn(const SpawnOptions& options) {
   Image image;
   SWARM_TRY(image.program, find_program(arguments[0], path, options.cwd));
   image.cwd = options.cwd;
+  image.limits = options.limits;
   image.argv = pointers(arguments);
   image.envp = pointers(environment);
+  ignore_broken_pipes();
   Pipe in, out, err, report;
   if (!in.open() || !out.open() || !err.open() || !report.open())
     return system_error("pipe", errno);
@@ -204,20 +223,19 @@ void Process::signal_group(int signal) const {
   if (pid_ > 0) ::kill(-pid_, signal);
 }
 
-bool Process::has_exited() const {
-  if (pid_ < 0) return true;
+std::optional<ProcessEnd> Process::ended() const {
+  if (pid_ < 0) return ProcessEnd{};
   siginfo_t info{};
-  return ::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
-         info.si_pid == pid_;
+  if (::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) != 0 ||
+      info.si_pid != pid_)
+    return std::nullopt;
+  return ProcessEnd{.by_signal = info.si_code != CLD_EXITED, .value = info.si_status};
 }
 
 std::string Process::exit_text() const {
-  siginfo_t info{};
-  if (pid_ < 0 ||
-      ::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) != 0 ||
-      info.si_pid != pid_)
-    return "still running";
-  return (info.si_code == CLD_EXITED ? "exit code " : "signal ") + std::to_string(info.si_status);
+  const std::optional<ProcessEnd> end = ended();
+  if (pid_ < 0 || !end) return "still running";
+  return (end->by_signal ? "signal " : "exit code ") + std::to_string(end->value);
 }
 
 std::string Process::reap() {
@@ -229,4 +247,4 @@ std::string Process::reap() {
   return text;
 }
 
-}  // namespace swarm::mcp
+}  // namespace swarm
