@@ -99,7 +99,8 @@ TEST_CASE("sandbox: the granted folder is there and work is done in it") {
 
 TEST_CASE("sandbox escape 1: a file outside by its absolute path is not there") {
   Place place;
-  const Outcome got = run(place.options, "cat " + place.secret.string() + " /etc/shadow /etc/passwd");
+  const Outcome got =
+      run(place.options, "cat " + place.secret.string() + " /etc/shadow /etc/passwd");
   CHECK(got.code != 0);
   CHECK_FALSE(contains(got.text, "s3cret"));
   CHECK_FALSE(contains(got.text, "root:"));
@@ -325,7 +326,8 @@ TEST_CASE("sandbox escape 17: no further namespace, mount, device or privilege")
 TEST_CASE("sandbox escape 18: memory of one process and of all is bounded") {
   Place place;
   place.options.child.memory_bytes_max = 200 << 20;
-  const std::string hog = "python3 -c 'x = bytearray(%)\nfor i in range(0, len(x), 4096): x[i] = 1\n"
+  const std::string hog = "python3 -c 'x = bytearray(%)\n"
+                          "for i in range(0, len(x), 4096): x[i] = 1\n"
                           "print(\"had it\")\nimport time; time.sleep(3)'";
   const auto of = [&](const std::string& bytes) {
     return std::string(hog).replace(hog.find('%'), 1, bytes);

@@ -12,7 +12,7 @@ namespace {
 
 constexpr const char* kSearchPath = "/usr/local/bin:/usr/bin:/bin";
 constexpr const char* kInsidePath = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin";
-// The first bytes on stderr once the inside is reached: what comes instead is bubblewrap's complaint.
+// The first bytes on stderr once the inside is reached; without them it is bubblewrap that speaks.
 constexpr std::string_view kInside = "\x1e\n";
 // Limits that the user namespace counts for itself are set inside. bash says -u, dash says -p; a
 // hard limit that is lower already stays. "$@" without a word is never reached with none.

@@ -1,4 +1,4 @@
-// engine/base/async/process.h — A child process in a group of its own, talking over three pipes. Linux.
+// engine/base/async/process.h — A child process in a group of its own, talking over three pipes.
 // The child gets nothing but its pipes, a small environment and default signals, and dies with the
 // thread that spawned it (parent-death signal): spawn from a thread that lives as long as we do.
 // The child is not reaped before reap(), so its process group cannot be mistaken for another.
