@@ -33,6 +33,7 @@ struct EngineConfig {
   int32_t threads = 0;               // 0 = one per core
 
   Result<void> validate() const;     // names the field, the range and the value found
+  friend bool operator==(const EngineConfig&, const EngineConfig&) = default;
 };
 
 }  // namespace swarm::engine

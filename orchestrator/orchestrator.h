@@ -87,8 +87,9 @@ struct RunResult {
   std::chrono::nanoseconds wall{0};
 };
 
-// With the servers and models of this program; what remains is to be filled in. accelerator: what
-// models.NAME.engine.device may name besides the CPU; outlives the run.
+// With the servers and models of this program; what remains is to be filled in. Runs with copies of
+// it share engines and their KV cache, which live until the last copy is gone. accelerator: what
+// models.NAME.engine.device may name besides the CPU; outlives the runs.
 RunSettings real_settings(const engine::kernels::Accelerator* accelerator = nullptr);
 
 // {"answer":..,"outcome":..,"run":..,"rounds":..,"usage":{..}, ...}

@@ -80,7 +80,10 @@ Json call_result(const run::RunResult& result) {
 class SwarmTool {
  public:
   SwarmTool(const McpServeOptions& options, CommandContext& context)
-      : options_(options), context_(context) {}
+      : options_(options), context_(context),
+        settings_(run::real_settings(context.accelerator)) {
+    settings_.version = SWARM_VERSION;
+  }
 
   Async<Json> call(Json arguments, mcp::ServedCall& call) const {
     config::LoadOptions load;
@@ -88,8 +91,7 @@ class SwarmTool {
     for (const auto& [name, value] : arguments.items()) load.inputs[name] = as_text(value);
     const config::Loaded loaded = config::load_file(options_.file, load);
     if (!loaded.config) throw ErrorException(invalid_input(loaded.report()));
-    run::RunSettings settings = run::real_settings();
-    settings.version = SWARM_VERSION;
+    run::RunSettings settings = settings_;
     double events = 0;
     settings.listener = [&](std::string_view type, const Json& data, const std::string&) {
       call.progress(++events, std::nullopt, happening(type, data));
@@ -118,6 +120,7 @@ class SwarmTool {
  private:
   const McpServeOptions& options_;
   CommandContext& context_;
+  run::RunSettings settings_;                // of every call: they share engines
 };
 
 mcp::Served offer(const config::Config& config, const SwarmTool& tool) {

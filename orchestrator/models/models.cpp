@@ -85,7 +85,7 @@ namespace {
 
 Result<std::unique_ptr<run::ModelSet>> open_models(
     const config::Config& config, Executor executor, const Clock& clock, Log& log,
-    std::stop_token stop, const engine::kernels::Accelerator* accelerator) {
+    std::stop_token stop, EnginePool& pool) {
   std::set<std::string> used;
   for (const config::AgentEntry& agent : config.agents) used.insert(agent.model);
   for (const config::TopologyEntry& topology : config.topologies)
@@ -93,34 +93,34 @@ Result<std::unique_ptr<run::ModelSet>> open_models(
   auto models = std::make_unique<Models>(log);
   for (const config::ModelEntry& entry : config.models)
     if (used.contains(entry.name))
-      SWARM_TRY_VOID(models->add(entry, executor, clock, stop, accelerator));
+      SWARM_TRY_VOID(models->add(entry, executor, clock, stop, pool));
   return models;
 }
 
 }  // namespace
 
 run::ModelFactory model_factory(const engine::kernels::Accelerator* accelerator) {
-  return [accelerator](const config::Config& config, Executor executor, const Clock& clock,
-                       Log& log, std::stop_token stop) {
-    return open_models(config, std::move(executor), clock, log, std::move(stop), accelerator);
+  const auto pool = std::make_shared<EnginePool>(accelerator);   // shared by copies of the factory
+  return [pool](const config::Config& config, Executor executor, const Clock& clock, Log& log,
+                std::stop_token stop) {
+    return open_models(config, std::move(executor), clock, log, std::move(stop), *pool);
   };
 }
 
 Result<void> Models::add(const config::ModelEntry& entry, Executor executor, const Clock& clock,
-                         std::stop_token stop,
-                         const engine::kernels::Accelerator* accelerator) {
+                         std::stop_token stop, EnginePool& pool) {
   if (entry.provider == config::Provider::scripted) {
     SWARM_TRY(scripts_[entry.name], open_script(entry.script, clock));
     return {};
   }
-  auto thread = EngineThread::start(entry.engine, clock, std::move(stop), accelerator);
+  auto thread = pool.open(entry.engine, clock, std::move(stop));
   if (!thread) {
     Error error = thread.error();
     error.message = "models." + entry.name + ": " + error.message;
     return error;
   }
   engines_[entry.name] = std::make_unique<EngineModel>(entry.name, **thread, std::move(executor));
-  threads_[entry.name] = std::move(*thread);
+  threads_.push_back(std::move(*thread));
   return {};
 }
 

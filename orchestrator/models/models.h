@@ -13,7 +13,7 @@
 #include "engine/base/log.h"
 #include "orchestrator/config/config.h"
 #include "orchestrator/models/engine_model.h"
-#include "orchestrator/models/engine_thread.h"
+#include "orchestrator/models/engine_pool.h"
 #include "orchestrator/run/model_set.h"
 
 namespace swarm::models {
@@ -24,19 +24,20 @@ class Models final : public run::ModelSet {
   ~Models() override;
 
   Result<void> add(const config::ModelEntry& entry, Executor executor, const Clock& clock,
-                   std::stop_token stop, const engine::kernels::Accelerator* accelerator);
+                   std::stop_token stop, EnginePool& pool);
   std::map<std::string, agents::Model*> by_name() const override;
   void warn_unused() override;
 
  private:
   Log& log_;
-  std::map<std::string, std::unique_ptr<EngineThread>> threads_;
+  std::vector<std::shared_ptr<EngineThread>> threads_;   // shared with the pool and other runs
   std::map<std::string, std::unique_ptr<EngineModel>> engines_;
   std::map<std::string, std::unique_ptr<agents::ScriptedModel>> scripts_;
 };
 
-// Opens the models that an agent or a manager uses. Clock and log given to it, and accelerator
-// (null = the CPU alone), outlive them.
+// Opens the models that an agent or a manager uses; every run it serves, and every copy of it, has
+// the engines of one pool. Clock and log given to it, and accelerator (null = the CPU alone),
+// outlive them.
 run::ModelFactory model_factory(const engine::kernels::Accelerator* accelerator);
 
 // {"replies": [{"label": "Clerk", "pattern": "..", "content": "..." or an object,

@@ -4,6 +4,7 @@
 #include <boost/asio/this_coro.hpp>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "engine/base/async/deadline.h"
@@ -237,6 +238,40 @@ TEST_CASE("engine thread: a stop ends the making of weights") {
   const auto thread = EngineThread::start(config, clock, stop.get_token());
   REQUIRE(thread.has_error());
   CHECK(thread.error().kind == ErrorKind::cancelled);
+}
+
+TEST_CASE("engine pool: equal configurations share an engine, others do not") {
+  const SteadyClock clock;
+  EnginePool pool;
+  engine::EngineConfig config;
+  config.model = "synth:qwen3-tiny:F32:1";
+  config.kv_bytes_max = 1 << 20;
+  config.context_max = 256;
+  config.threads = 1;
+  std::vector<std::shared_ptr<EngineThread>> same(4);
+  {
+    std::vector<std::jthread> callers;             // at once: one opens, the others wait for it
+    for (auto& mine : same)
+      callers.emplace_back([&] { mine = pool.open(config, clock).value(); });
+  }
+  for (const auto& mine : same) CHECK(mine == same[0]);
+  config.k_type = "f32";
+  CHECK(pool.open(config, clock).value() != same[0]);
+}
+
+TEST_CASE("engine pool: a failed opening is tried again") {
+  const SteadyClock clock;
+  EnginePool pool;
+  engine::EngineConfig config;
+  config.model = "synth:qwen3-tiny:F32:1";
+  config.kv_bytes_max = 1 << 20;
+  config.context_max = 256;
+  std::stop_source stop;
+  stop.request_stop();
+  const auto stopped = pool.open(config, clock, stop.get_token());
+  REQUIRE(stopped.has_error());
+  CHECK(stopped.error().kind == ErrorKind::cancelled);
+  CHECK(pool.open(config, clock).has_value());
 }
 
 TEST_CASE("script: replies are read from JSON, mistakes are named") {
