@@ -8,6 +8,7 @@
 #include "engine/base/units.h"
 #include "engine/chat.h"
 #include "engine/chat_codec.h"
+#include "engine/engine_plan.h"
 #include "engine/grammar_constraint.h"
 #include "engine/kernels/accelerator.h"
 #include "engine/model/model_source.h"
@@ -19,55 +20,51 @@ namespace {
 
 constexpr uint64_t kDefaultKvBytesMax = 1_GiB;
 
-// EngineConfig::validate() came before.
-model::KvType kv_type(const std::string& name) {
-  const auto found = kernels::kv_type_by_name(name);
-  SWARM_CHECK(found.has_value(), name);
-  return *found;
-}
-
-// Where the forward pass runs; no backend = the CPU.
+// Where the forward pass runs; no index = the CPU.
 struct Place {
-  std::unique_ptr<kernels::Kernels> backend;
-  uint64_t kv_bytes_default = kDefaultKvBytesMax;
+  std::optional<int32_t> index;
+  Room room;
+  const kernels::Footprint* footprint = &kernels::host_footprint();
 };
 
-Result<Place> open_place(const EngineConfig& config, const formats::GgufFile& file,
-                         const kernels::Accelerator* accelerator) {
+Result<Place> choose_place(const EngineConfig& config, const kernels::Accelerator* accelerator) {
   Place place;
   if (config.device == "cpu") return place;
   if (accelerator == nullptr) {
     if (config.device == "auto") return place;
     return environment_error("engine.device: this build has no CUDA backend; use auto or cpu");
   }
-  SWARM_TRY(const std::optional<int32_t> index, accelerator->choose(config.device));
-  if (!index) return place;
-  SWARM_TRY(const uint64_t free, accelerator->free_bytes(*index));
-  const uint64_t weights = file.file_bytes();
-  // What does not fit is refused with the numbers when the memory is claimed.
-  if (free > weights)
-    place.kv_bytes_default = std::max(kDefaultKvBytesMax / 16, (free - weights) / 5 * 4);
-  SWARM_TRY(place.backend, accelerator->open(*index, {.deterministic = config.deterministic}));
+  SWARM_TRY(place.index, accelerator->choose(config.device));
+  if (!place.index) return place;
+  place.footprint = &accelerator->footprint();
+  place.room = {.device = "cuda:" + std::to_string(*place.index),
+                .memory = {}, .reserve_bytes = kernels::kDeviceReserveBytes};
+  SWARM_TRY(place.room.memory, accelerator->memory(*place.index));
   return place;
 }
 
-Result<int32_t> choose_page_count(const EngineConfig& config, const model::ModelConfig& shape,
-                                  int32_t context, uint64_t kv_bytes_default) {
-  const auto page_tokens = static_cast<uint64_t>(config.page_tokens);
-  const uint64_t page_bytes = page_tokens * model::kv_bytes_per_token(
-      shape, kv_type(config.k_type), kv_type(config.v_type));
-  const uint64_t context_pages = (static_cast<uint64_t>(context) + page_tokens - 1) / page_tokens;
-  const uint64_t wanted = context_pages * static_cast<uint64_t>(config.max_resident);
+// As many pages as the residents want and kv_bytes_max allows; by default 1 GiB on the CPU and
+// what is free on a device. Refused with the numbers before anything is claimed.
+Result<EngineSize> choose_size(const EngineConfig& config, const EnginePlanner& planner,
+                               const Place& place) {
+  EngineSize size{.context = planner.context(), .residents = config.max_resident,
+                  .pages = planner.pages_wanted(planner.context(), config.max_resident)};
   const bool chosen = config.kv_bytes_max != 0;
-  const uint64_t bytes_max = chosen ? config.kv_bytes_max : kv_bytes_default;
-  const uint64_t limit = bytes_max / page_bytes;
-  const uint64_t pages = chosen ? limit : std::min(wanted, limit);
-  if (pages < 1 || pages > INT32_MAX)
-    return invalid_input("engine.kv_bytes_max: one page of " +
-                         std::to_string(config.page_tokens) + " tokens takes " +
-                         format_bytes(page_bytes) + ", the limit " + format_bytes(bytes_max) +
-                         " holds " + std::to_string(pages));
-  return static_cast<int32_t>(pages);
+  if (chosen || !place.index) {
+    const uint64_t bytes_max = chosen ? config.kv_bytes_max : kDefaultKvBytesMax;
+    const uint64_t limit = bytes_max / planner.page_bytes();
+    const uint64_t pages = chosen ? limit : std::min(static_cast<uint64_t>(size.pages), limit);
+    if (pages < 1 || pages > INT32_MAX)
+      return invalid_input("engine.kv_bytes_max: one page of " +
+                           std::to_string(config.page_tokens) + " tokens takes " +
+                           format_bytes(planner.page_bytes()) + ", the limit " +
+                           format_bytes(bytes_max) + " holds " + std::to_string(pages));
+    size.pages = static_cast<int32_t>(pages);
+  }
+  if (!place.index) return size;
+  if (!chosen) size.pages = std::max(1, planner.pages_in(size, place.room));
+  if (!planner.fits(size, place.room)) return planner.does_not_fit(size, place.room);
+  return size;
 }
 
 ModelInfo describe(const model::Transformer& transformer, const formats::GgufFile& file,
@@ -113,35 +110,23 @@ Result<std::unique_ptr<Engine>> Engine::open(const EngineConfig& config, const C
                                              std::stop_token stop,
                                              const kernels::Accelerator* accelerator) try {
   SWARM_TRY_VOID(config.validate());
+  // The shapes tell what is wrong, and what does not fit, before any weight is made or read.
+  SWARM_TRY(const auto shapes, model::open_model_shapes(config.model));
+  SWARM_TRY(const Place place, choose_place(config, accelerator));
+  SWARM_TRY(const auto planner, EnginePlanner::make(config, *shapes, *place.footprint));
+  SWARM_TRY(const EngineSize size, choose_size(config, planner, place));
+  SWARM_TRY(const EnginePlan plan, planner.plan(size));
+  std::unique_ptr<kernels::Kernels> backend;
+  if (place.index) {
+    SWARM_TRY(backend, accelerator->open(*place.index, {.deterministic = config.deterministic}));
+  }
   SWARM_TRY(auto file, model::open_model(config.model, stop));
-  SWARM_TRY(const model::ModelConfig shape, model::read_model_config(*file));
-  const int32_t context =
-      config.context_max == 0 ? shape.context : std::min(shape.context, config.context_max);
-  SWARM_TRY(Place place, open_place(config, *file, accelerator));
-  SWARM_TRY(const int32_t page_count,
-            choose_page_count(config, shape, context, place.kv_bytes_default));
-  StepLoopOptions options{.limits = {.page_count = page_count,
-                                     .page_tokens = config.page_tokens,
-                                     .max_running = config.max_running,
-                                     .max_resident = config.max_resident,
-                                     .prefill_batch_tokens = config.prefill_batch_tokens,
-                                     .queue_depth_max = config.queue_depth_max,
-                                     .context = context},
-                          .vocab = shape.vocab};
+  const int32_t context = size.context;
+  StepLoopOptions options{.limits = plan.limits, .vocab = planner.shape().vocab};
   SWARM_TRY(auto transformer,
-            model::Transformer::open(file, {.k_type = kv_type(config.k_type),
-                                            .v_type = kv_type(config.v_type),
-                                            .page_tokens = config.page_tokens,
-                                            .page_count = page_count,
-                                            .batch_tokens_max = options.limits.step_tokens_max(),
-                                            .batch_chunks_max = config.max_resident,
-                                            .logit_rows_max = config.max_resident,
-                                            .context = context,
-                                            .threads = config.threads,
-                                            .isa = config.isa},
-                                     std::move(place.backend)));
+            model::Transformer::open(file, plan.transformer, std::move(backend)));
   if (stop.stop_requested()) return Error{ErrorKind::cancelled, "loading the model was stopped"};
-  TextSide text = open_text_side(*file, shape.vocab);
+  TextSide text = open_text_side(*file, planner.shape().vocab);
   if (text.vocab > 0) options.vocab = text.vocab;
   options.think = std::move(text.think);
   auto impl = std::make_unique<Impl>(

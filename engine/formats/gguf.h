@@ -92,8 +92,15 @@ class GgufBuilder {
   Result<void> write(const std::filesystem::path& path) const;   // atomic: temporary, then rename
   // Moves everything into a GgufFile that owns its data; the builder is empty afterwards.
   Result<std::shared_ptr<const GgufFile>> finish(std::string name);
+  // The same without making what is lazy: it reads as zeros and takes no memory. Names, types,
+  // sizes and metadata are those of finish(); for questions that need no weights.
+  Result<std::shared_ptr<const GgufFile>> finish_shapes(std::string name);
 
  private:
+  // Moves metadata and tensors; data_of gives the owner of a tensor's bytes and where they are.
+  using Data = std::pair<std::shared_ptr<const void>, std::span<const std::byte>>;
+  std::shared_ptr<const GgufFile> become_file(std::string name, uint64_t header_bytes,
+                                              const std::function<Data(size_t)>& data_of);
   // Everything before the tensor data, padded; refuses what the reader would refuse.
   Result<std::vector<std::byte>> header() const;
   uint64_t alignment() const;

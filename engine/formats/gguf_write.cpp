@@ -1,5 +1,6 @@
 // GgufBuilder: the writing half of gguf.h. What it produces passes the reader's own checks.
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -8,6 +9,7 @@
 #include <system_error>
 #include <utility>
 
+#include "engine/base/units.h"
 #include "engine/formats/gguf.h"
 #include "engine/formats/gguf_parse.h"
 
@@ -213,9 +215,29 @@ Result<void> GgufBuilder::write(const std::filesystem::path& path) const {
   return file.commit();
 }
 
+std::shared_ptr<const GgufFile> GgufBuilder::become_file(
+    std::string name, uint64_t header_bytes, const std::function<Data(size_t)>& data_of) {
+  const uint64_t align = alignment();
+  struct Constructible : GgufFile {};
+  auto file = std::make_shared<Constructible>();
+  file->name_ = std::move(name);
+  file->file_bytes_ = header_bytes;
+  for (size_t i = 0; i < tensors_.size(); ++i) {
+    Pending& tensor = tensors_[i];
+    auto [owner, bytes] = data_of(i);
+    file->file_bytes_ += align_up(bytes.size(), align);
+    file->tensor_index_.emplace(tensor.name, file->tensors_.size());
+    file->tensors_.push_back({std::move(tensor.name), std::move(tensor.dims), tensor.type, bytes});
+    file->storage_.push_back(std::move(owner));
+  }
+  for (auto& [key, value] : metadata_) file->metadata_.emplace(key, std::move(value));
+  metadata_.clear();
+  tensors_.clear();
+  return file;
+}
+
 Result<std::shared_ptr<const GgufFile>> GgufBuilder::finish(std::string name) {
   SWARM_TRY(const auto head, header());
-  const uint64_t align = alignment();
   for (Pending& tensor : tensors_) {
     if (!tensor.make) continue;
     tensor.data = tensor.make();
@@ -224,23 +246,35 @@ Result<std::shared_ptr<const GgufFile>> GgufBuilder::finish(std::string name) {
     SWARM_TRY(const uint64_t bytes, tensor_data_bytes(tensor.name, tensor.dims, type_id));
     SWARM_TRY_VOID(check_size(tensor.name, tensor.data.size(), bytes));
   }
-  struct Constructible : GgufFile {};
-  auto file = std::make_shared<Constructible>();
-  file->name_ = std::move(name);
-  file->file_bytes_ = head.size();
-  for (auto& [key, value] : metadata_) file->metadata_.emplace(key, std::move(value));
-  for (Pending& tensor : tensors_) {
+  return become_file(std::move(name), head.size(), [&](size_t i) -> Data {
     // One buffer per tensor: a large model is never held twice.
-    auto data = std::make_shared<const std::vector<std::byte>>(std::move(tensor.data));
-    file->file_bytes_ += align_up(data->size(), align);
-    file->tensor_index_.emplace(tensor.name, file->tensors_.size());
-    file->tensors_.push_back(
-        {std::move(tensor.name), std::move(tensor.dims), tensor.type, std::span(*data)});
-    file->storage_.push_back(std::move(data));
+    auto data = std::make_shared<const std::vector<std::byte>>(std::move(tensors_[i].data));
+    const std::span<const std::byte> bytes = *data;
+    return {std::move(data), bytes};
+  });
+}
+
+Result<std::shared_ptr<const GgufFile>> GgufBuilder::finish_shapes(std::string name) {
+  SWARM_TRY(const auto head, header());
+  std::vector<uint64_t> begins = {0};
+  for (const Pending& tensor : tensors_) {
+    const auto type_id = static_cast<uint32_t>(tensor.type);
+    SWARM_TRY(const uint64_t bytes, tensor_data_bytes(tensor.name, tensor.dims, type_id));
+    begins.push_back(checked_add(begins.back(), bytes).value_or(UINT64_MAX));
   }
-  metadata_.clear();
-  tensors_.clear();
-  return std::shared_ptr<const GgufFile>(std::move(file));
+  // Addresses of their own, as a file has; pages that nobody touches do not exist.
+  const auto total = static_cast<size_t>(std::max<uint64_t>(begins.back(), 1));
+  void* const zeros = ::mmap(nullptr, total, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                             -1, 0);
+  if (zeros == MAP_FAILED)
+    return environment_error(name + ": cannot map " + format_bytes(total) + ": " +
+                             std::system_category().message(errno));
+  const std::shared_ptr<const void> owner(zeros, [total](void* base) { ::munmap(base, total); });
+  const std::span all(static_cast<const std::byte*>(zeros), total);
+  return become_file(std::move(name), head.size(), [&](size_t i) -> Data {
+    return {owner, all.subspan(static_cast<size_t>(begins[i]),
+                               static_cast<size_t>(begins[i + 1] - begins[i]))};
+  });
 }
 
 }  // namespace swarm::engine::formats

@@ -13,6 +13,9 @@
 
 namespace swarm::engine::kernels {
 
+// Left free beside the arena: kernels' code, stacks and graphs of the driver.
+inline constexpr uint64_t kDeviceReserveBytes = uint64_t{256} << 20;
+
 struct AcceleratorOptions {
   bool deterministic = false;          // bits of a row do not depend on the batch; costs speed
 };
@@ -23,8 +26,10 @@ class Accelerator {
   // The device that engine.device stands for; nullopt = the CPU ("cpu", or "auto" without a
   // device). Error where a named device does not exist, with what there is instead.
   virtual Result<std::optional<int32_t>> choose(std::string_view wanted) const = 0;
-  // Bytes of memory that are free there now.
-  virtual Result<uint64_t> free_bytes(int32_t index) const = 0;
+  // What its backend needs for a model.
+  virtual const Footprint& footprint() const = 0;
+  // Its memory now. open() leaves kDeviceReserveBytes of it free.
+  virtual Result<device::DeviceMemory> memory(int32_t index) const = 0;
   virtual Result<std::unique_ptr<Kernels>> open(int32_t index,
                                                 const AcceleratorOptions& options) const = 0;
 };

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <functional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -35,7 +36,34 @@ const IsaTable* runnable_table(std::string_view isa) {
   return nullptr;
 }
 
+class HostFootprint final : public Footprint {
+ public:
+  Result<void> check_weight(formats::TensorType type,
+                            std::string_view tensor_name) const override {
+    const formats::BlockType* found = formats::find_block_type(type);
+    if (found && found->decodable) return {};
+    return unsupported_weight(type, tensor_name, "the CPU",
+                              [](const formats::BlockType& known) { return known.decodable; });
+  }
+  size_t placed_bytes(const Weight&) const override { return 0; }
+  void plan(const KernelLimits&, device::ArenaPlan&) const override {}
+};
+
 }  // namespace
+
+Error unsupported_weight(formats::TensorType type, std::string_view tensor_name,
+                         std::string_view backend,
+                         const std::function<bool(const formats::BlockType&)>& has) {
+  const formats::BlockType* found = formats::find_block_type(type);
+  std::string have;
+  for (const formats::BlockType& known : formats::block_types()) {
+    if (has(known)) have += (have.empty() ? "" : ", ") + std::string(known.name);
+  }
+  return unsupported("tensor " + std::string(tensor_name) + ": weight type " +
+                     (found ? std::string(found->name)
+                            : std::to_string(static_cast<uint32_t>(type))) +
+                     " is not supported on " + std::string(backend) + "; it has " + have);
+}
 
 std::span<const std::string_view> available_isas() {
   static const std::vector<std::string_view> isas = [] {
@@ -60,17 +88,9 @@ Result<std::unique_ptr<Kernels>> open_kernels(std::string_view isa, int32_t thre
                        " on this machine, found \"" + std::string(isa) + "\"");
 }
 
-Result<void> check_weight_type(formats::TensorType type, std::string_view tensor_name) {
-  const formats::BlockType* found = formats::find_block_type(type);
-  if (found && found->decodable) return {};
-  std::string have;
-  for (const formats::BlockType& known : formats::block_types()) {
-    if (known.decodable) have += (have.empty() ? "" : ", ") + std::string(known.name);
-  }
-  return unsupported(std::string(tensor_name) + ": weight type " +
-                     (found ? std::string(found->name)
-                            : std::to_string(static_cast<uint32_t>(type))) +
-                     " cannot be decoded; this build has " + have);
+const Footprint& host_footprint() {
+  static const HostFootprint footprint;
+  return footprint;
 }
 
 }  // namespace swarm::engine::kernels

@@ -11,9 +11,8 @@ namespace swarm::engine::kernels {
 class HostKernels : public Kernels {
  public:
   Memory& memory() final { return *memory_; }
-  void plan(const KernelLimits&, device::ArenaPlan&) const final {}
+  const Footprint& footprint() const final { return host_footprint(); }
   Result<void> start(const KernelLimits&) final { return {}; }
-  size_t placed_bytes(const Weight&) const final { return 0; }
   Weight place(const Weight& weight, std::byte*) final { return weight; }
   void begin(const Batch& batch) final { batch_ = batch; }
   void rope_angles(std::span<const double> inv_freq, float* cos, float* sin) final;

@@ -4,8 +4,8 @@
 // the backend's memory() unless marked host; host pointers are borrowed for the duration of the
 // call. All activations are f32, row-major, one row per token.
 //
-// Life: open, plan() into the plan of the model, memory().reserve, start(), then for every
-// batch begin() and the ops in the order of the forward pass. Calls are asynchronous on an
+// Life: open, footprint().plan() into the plan of the model, memory().reserve, start(), then for
+// every batch begin() and the ops in the order of the forward pass. Calls are asynchronous on an
 // accelerator: results are seen by memory().read and by sample().
 // Failure: shapes are checked by the caller (model/transformer), misuse is a bug. The CPU cannot
 // fail after start(); a lost device throws ErrorException{environment} from any call, for good.
@@ -26,6 +26,7 @@
 
 #include "engine/base/error.h"
 #include "engine/formats/block_types.h"
+#include "engine/kernels/footprint.h"
 #include "engine/kernels/kv_layer.h"
 #include "engine/kernels/memory.h"
 #include "engine/sample/sampler.h"
@@ -150,14 +151,11 @@ class Kernels {
   virtual ~Kernels() = default;
 
   virtual Memory& memory() = 0;
-  // Adds the scratch of a backend that claims it up front; start() then claims it. The CPU backend
-  // adds nothing: its scratch grows to the largest call seen and is reused.
-  virtual void plan(const KernelLimits& limits, device::ArenaPlan& plan) const = 0;
+  virtual const Footprint& footprint() const = 0;
+  // Claims the scratch that footprint().plan() announced.
   virtual Result<void> start(const KernelLimits& limits) = 0;
 
-  // Bytes a file's weight takes in memory() (0: it is used where it lies), and the weight once it
-  // lies there. `to` has placed_bytes(weight) bytes. Backends may repack.
-  virtual size_t placed_bytes(const Weight& weight) const = 0;
+  // The weight once it lies in memory(). `to` has placed_bytes(weight) bytes. Backends may repack.
   virtual Weight place(const Weight& weight, std::byte* to) = 0;
 
   // The batch the following calls are about.
@@ -218,8 +216,5 @@ Result<std::unique_ptr<Kernels>> open_kernels(std::string_view isa, int32_t thre
 
 // The instruction sets of this build that this machine can run, best first; "reference" is last.
 std::span<const std::string_view> available_isas();
-
-// refused with the list of what exists unless every backend can multiply with this type.
-Result<void> check_weight_type(formats::TensorType type, std::string_view tensor_name);
 
 }  // namespace swarm::engine::kernels

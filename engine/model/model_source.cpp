@@ -50,4 +50,12 @@ Result<std::shared_ptr<const formats::GgufFile>> open_model(std::string_view sou
   return formats::GgufFile::open(std::get<std::filesystem::path>(parsed));
 }
 
+Result<std::shared_ptr<const formats::GgufFile>> open_model_shapes(std::string_view source) {
+  SWARM_TRY(const ModelSource parsed, parse_model_source(source));
+  const auto* spec = std::get_if<SynthSpec>(&parsed);
+  if (!spec) return formats::GgufFile::open(std::get<std::filesystem::path>(parsed));
+  SWARM_TRY(formats::GgufBuilder builder, build_synthetic(*spec));
+  return builder.finish_shapes(synth_source(*spec));
+}
+
 }  // namespace swarm::engine::model

@@ -11,24 +11,26 @@ using kernels::Weight;
 class Placer {
  public:
   Placer(kernels::Kernels& backend, std::byte* base)
-      : backend_(backend), carver_(base), counting_(base == nullptr) {}
+      : footprint_(backend.footprint()), backend_(&backend), carver_(base) {}
+  explicit Placer(const kernels::Footprint& footprint)      // only counts
+      : footprint_(footprint), backend_(nullptr), carver_(nullptr) {}
 
   Weight matrix(const Weight& weight) {
     if (weight.data == nullptr) return weight;                  // not of this kind of layer
-    std::byte* to = carver_.take_bytes(backend_.placed_bytes(weight));
-    return counting_ ? weight : backend_.place(weight, to);
+    std::byte* to = carver_.take_bytes(footprint_.placed_bytes(weight));
+    return backend_ ? backend_->place(weight, to) : weight;
   }
 
   // Experts lie one behind the other; where the backend uses the file, nothing changes.
   ExpertWeights experts(const ExpertWeights& weights) {
     if (weights.count == 0) return weights;
-    const size_t bytes = backend_.placed_bytes(weights.first);
+    const size_t bytes = footprint_.placed_bytes(weights.first);
     if (bytes == 0) return weights;
     std::byte* to = carver_.take_bytes(bytes * static_cast<size_t>(weights.count));
-    if (counting_) return weights;
+    if (!backend_) return weights;
     ExpertWeights placed{.first = {}, .count = weights.count, .stride = bytes};
     for (int32_t e = 0; e < weights.count; ++e) {
-      const Weight one = backend_.place(weights.expert(e), to + static_cast<size_t>(e) * bytes);
+      const Weight one = backend_->place(weights.expert(e), to + static_cast<size_t>(e) * bytes);
       if (e == 0) placed.first = one;
     }
     return placed;
@@ -36,8 +38,8 @@ class Placer {
 
   const float* vector(const std::vector<float>& values) {
     float* to = carver_.take<float>(values.size());
-    if (!counting_) {
-      backend_.memory().write(reinterpret_cast<std::byte*>(to), std::as_bytes(std::span(values)));
+    if (backend_) {
+      backend_->memory().write(reinterpret_cast<std::byte*>(to), std::as_bytes(std::span(values)));
     }
     return to;
   }
@@ -63,22 +65,31 @@ class Placer {
   size_t bytes() const { return carver_.bytes(); }
 
  private:
-  kernels::Kernels& backend_;
+  const kernels::Footprint& footprint_;
+  kernels::Kernels* backend_;            // null: only counts
   Carver carver_;
-  bool counting_;
 };
+
+PlacedWeights lay_out_all(const Weights& weights, Placer& placer) {
+  PlacedWeights placed;
+  placed.embedding = placer.matrix(weights.embedding);
+  const bool tied = weights.head.data == weights.embedding.data;
+  placed.head = tied ? placed.embedding : placer.matrix(weights.head);
+  placed.output_norm = placer.vector(weights.output_norm);
+  for (const LayerWeights& layer : weights.layers) placed.layers.push_back(placer.layer(layer));
+  return placed;
+}
 
 }  // namespace
 
-size_t PlacedWeights::lay_out(const Weights& weights, kernels::Kernels& backend,
-                              std::byte* base) {
+void PlacedWeights::lay_out(const Weights& weights, kernels::Kernels& backend, std::byte* base) {
   Placer placer(backend, base);
-  embedding = placer.matrix(weights.embedding);
-  const bool tied = weights.head.data == weights.embedding.data;
-  head = tied ? embedding : placer.matrix(weights.head);
-  output_norm = placer.vector(weights.output_norm);
-  layers.clear();
-  for (const LayerWeights& layer : weights.layers) layers.push_back(placer.layer(layer));
+  *this = lay_out_all(weights, placer);
+}
+
+size_t placed_bytes(const Weights& weights, const kernels::Footprint& footprint) {
+  Placer placer(footprint);
+  lay_out_all(weights, placer);
   return placer.bytes();
 }
 

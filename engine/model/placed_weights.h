@@ -49,8 +49,11 @@ struct PlacedWeights {
   const float* output_norm = nullptr;
   std::vector<PlacedLayer> layers;
 
-  // Copies everything to `base` (null: only counts); returns the bytes.
-  size_t lay_out(const Weights& weights, kernels::Kernels& backend, std::byte* base);
+  // Copies everything to `base`, where placed_bytes() are.
+  void lay_out(const Weights& weights, kernels::Kernels& backend, std::byte* base);
 };
+
+// What lay_out() writes on a backend, counted without one.
+size_t placed_bytes(const Weights& weights, const kernels::Footprint& footprint);
 
 }  // namespace swarm::engine::model

@@ -9,6 +9,7 @@
 #include "engine/base/check.h"
 #include "engine/base/units.h"
 #include "engine/model/kv_storage.h"
+#include "engine/model/memory_plan.h"
 #include "engine/model/placed_weights.h"
 #include "engine/model/weights.h"
 
@@ -21,50 +22,6 @@ using kernels::Kernels;
 using kernels::LinearOutput;
 
 size_t product(int32_t a, int32_t b) { return static_cast<size_t>(a) * static_cast<size_t>(b); }
-
-// Activations of the largest batch, in the memory of the backend.
-struct Activations {
-  float* x = nullptr;               // [rows, hidden] residual stream
-  float* h = nullptr;               // [rows, hidden] normed input of a sub-block
-  float* q = nullptr;               // [rows, heads * head_dim]
-  float* mixed = nullptr;           // [rows, heads * head_dim]
-  float* k = nullptr;               // [rows, kv_heads * head_dim]
-  float* v = nullptr;
-  float* delta = nullptr;           // [rows, hidden] attention output
-  float* router = nullptr;          // [rows, experts]
-  float* expert_weights = nullptr;  // [rows, experts_used]
-  int32_t* expert_ids = nullptr;
-  float* cos = nullptr;             // [rows, head_dim / 2]
-  float* sin = nullptr;
-  float* wanted_x = nullptr;        // [wanted, hidden]: x and mixed of the rows that become logits
-  float* wanted_mixed = nullptr;    // [wanted, heads * head_dim]
-  float* logits = nullptr;          // [wanted, vocab]
-
-  // Lays them out from `base` (null: only counts); returns the bytes.
-  size_t lay_out(const KernelLimits& limits, std::byte* base) {
-    Carver carver(base);
-    const auto take = [&](float*& data, int32_t rows, int32_t width) {
-      data = carver.take<float>(product(rows, width));
-    };
-    const int32_t q_width = limits.heads * limits.head_dim;
-    take(x, limits.rows, limits.hidden);
-    take(h, limits.rows, limits.hidden);
-    take(q, limits.rows, q_width);
-    take(mixed, limits.rows, q_width);
-    take(k, limits.rows, limits.kv_heads * limits.head_dim);
-    take(v, limits.rows, limits.kv_heads * limits.head_dim);
-    take(delta, limits.rows, limits.hidden);
-    take(router, limits.rows, limits.experts);
-    take(expert_weights, limits.rows, limits.experts_used);
-    expert_ids = carver.take<int32_t>(product(limits.rows, limits.experts_used));
-    take(cos, limits.rows, limits.head_dim / 2);
-    take(sin, limits.rows, limits.head_dim / 2);
-    take(wanted_x, limits.wanted, limits.hidden);
-    take(wanted_mixed, limits.wanted, q_width);
-    take(logits, limits.wanted, limits.vocab);
-    return carver.bytes();
-  }
-};
 
 class PagedTransformer final : public Transformer {
  public:
@@ -86,18 +43,17 @@ class PagedTransformer final : public Transformer {
 
   // Claims everything of the model in the memory of the backend, or nothing.
   Result<void> claim_memory() {
-    device::ArenaPlan plan;
-    const size_t weight_bytes = placed_.lay_out(weights_, *kernels_, nullptr);
-    plan.add("weights/all", weight_bytes);
-    kv_.plan(plan);
-    const size_t activation_bytes = a_.lay_out(limits_, nullptr);
-    plan.add("activations/all", activation_bytes);
-    kernels_->plan(limits_, plan);
+    SWARM_TRY(const device::ArenaPlan plan,
+              plan_memory(weights_, config_, options_, kernels_->footprint()));
     kernels::Memory& memory = kernels_->memory();
     SWARM_TRY_VOID(memory.reserve(plan));
-    placed_.lay_out(weights_, *kernels_, memory.claim("weights/all", weight_bytes));
+    const auto claim = [&](const char* group) {
+      return memory.claim(std::string(group) + "/all",
+                          static_cast<size_t>(plan.group_bytes(group)));
+    };
+    placed_.lay_out(weights_, *kernels_, claim("weights"));
     kv_.claim(memory);
-    a_.lay_out(limits_, memory.claim("activations/all", activation_bytes));
+    a_.lay_out(limits_, claim("activations"));
     return kernels_->start(limits_);
   }
 
@@ -280,26 +236,6 @@ Result<void> check_options(const TransformerOptions& options) {
   return {};
 }
 
-KernelLimits limits_of(const ModelConfig& config, const TransformerOptions& options) {
-  const int32_t rows = options.batch_tokens_max;
-  const auto at_most_rows = [&](int32_t value) {
-    return value == 0 ? rows : std::min(value, rows);
-  };
-  return {.rows = rows,
-          .spans = at_most_rows(options.batch_chunks_max),
-          .wanted = at_most_rows(options.logit_rows_max),
-          .context = options.context == 0 ? config.context : options.context,
-          .page_tokens = options.page_tokens,
-          .hidden = config.hidden,
-          .heads = config.heads,
-          .kv_heads = config.kv_heads,
-          .head_dim = config.head_dim,
-          .ffn = config.experts == 0 ? config.ffn : config.expert_ffn,
-          .experts = config.experts,
-          .experts_used = config.experts_used,
-          .vocab = config.vocab};
-}
-
 }  // namespace
 
 Result<std::unique_ptr<Transformer>> Transformer::open(
@@ -308,12 +244,12 @@ Result<std::unique_ptr<Transformer>> Transformer::open(
   SWARM_CHECK(file != nullptr);
   SWARM_TRY_VOID(check_options(options));
   SWARM_TRY(auto config, read_model_config(*file));
-  SWARM_TRY(auto weights, bind_weights(*file, config));
   if (!backend) {
     SWARM_TRY(backend, kernels::open_kernels(options.isa, options.threads));
   }
+  SWARM_TRY(auto weights, bind_weights(*file, config, backend->footprint()));
   SWARM_TRY(auto kv, KvStorage::make(config, options));
-  const KernelLimits limits = limits_of(config, options);
+  const KernelLimits limits = kernel_limits(config, options);
   auto made = std::make_unique<PagedTransformer>(std::move(file), std::move(config),
                                                  std::move(weights), std::move(backend),
                                                  std::move(kv), options, limits);

@@ -17,7 +17,9 @@ std::string shape_text(std::span<const uint64_t> dims) {
 
 class Binder {
  public:
-  Binder(const formats::GgufFile& file, const ModelConfig& config) : file_(file), config_(config) {}
+  Binder(const formats::GgufFile& file, const ModelConfig& config,
+         const kernels::Footprint& backend)
+      : file_(file), config_(config), backend_(backend) {}
 
   Result<Weights> bind() {
     Weights weights;
@@ -93,14 +95,20 @@ class Binder {
       return environment_error(file_.name() + ": tensor " + name + ": expected shape " +
                                shape_text(dims) + ", found " + shape_text(found));
     }
-    SWARM_TRY_VOID(kernels::check_weight_type(view->type, name));
     bytes_ += view->data.size();
     return view;
+  }
+
+  Result<void> check_type(const TensorView& view) const {
+    auto fine = backend_.check_weight(view.type, view.name);
+    if (!fine) return Error{fine.error().kind, file_.name() + ": " + fine.error().message};
+    return {};
   }
 
   Result<Weight> matrix(const std::string& name, int32_t rows, int32_t cols) {
     SWARM_TRY(const TensorView* view,
               tensor(name, {static_cast<uint64_t>(cols), static_cast<uint64_t>(rows)}));
+    SWARM_TRY_VOID(check_type(*view));
     per_token_ += view->data.size();
     return Weight{.type = view->type, .rows = rows, .cols = cols,
                   .row_bytes = static_cast<size_t>(view->row_bytes()), .data = view->data.data()};
@@ -110,6 +118,7 @@ class Binder {
     SWARM_TRY(const TensorView* view,
               tensor(name, {static_cast<uint64_t>(cols), static_cast<uint64_t>(rows),
                             static_cast<uint64_t>(config_.experts)}));
+    SWARM_TRY_VOID(check_type(*view));
     const Weight first{.type = view->type, .rows = rows, .cols = cols,
                        .row_bytes = static_cast<size_t>(view->row_bytes()),
                        .data = view->data.data()};
@@ -127,14 +136,16 @@ class Binder {
 
   const formats::GgufFile& file_;
   const ModelConfig& config_;
+  const kernels::Footprint& backend_;
   uint64_t bytes_ = 0;
   uint64_t per_token_ = 0;
 };
 
 }  // namespace
 
-Result<Weights> bind_weights(const formats::GgufFile& file, const ModelConfig& config) {
-  return Binder(file, config).bind();
+Result<Weights> bind_weights(const formats::GgufFile& file, const ModelConfig& config,
+                             const kernels::Footprint& backend) {
+  return Binder(file, config, backend).bind();
 }
 
 }  // namespace swarm::engine::model

@@ -33,7 +33,9 @@ struct Weights {
   uint64_t bytes_per_token = 0;    // read to decode one token; experts: the chosen ones only
 };
 
-// A missing tensor, a wrong shape or an undecodable type is an error that names the tensor.
-Result<Weights> bind_weights(const formats::GgufFile& file, const ModelConfig& config);
+// A missing tensor, a wrong shape or a type that the backend cannot multiply with is an error that
+// names the tensor. Norms are decoded here, so any decodable type will do for them.
+Result<Weights> bind_weights(const formats::GgufFile& file, const ModelConfig& config,
+                             const kernels::Footprint& backend);
 
 }  // namespace swarm::engine::model

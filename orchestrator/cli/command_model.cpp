@@ -1,5 +1,5 @@
-// swarm model — what is in a model and what it costs (info); random weights of a named shape
-// (synth).
+// swarm model — what is in a model and what it costs (info); whether it fits (fit, in
+// model_fit.cpp); random weights of a named shape (synth).
 #include <CLI/CLI.hpp>
 #include <filesystem>
 #include <iomanip>
@@ -10,6 +10,7 @@
 #include "engine/model/model_info.h"
 #include "engine/model/model_source.h"
 #include "orchestrator/cli/commands.h"
+#include "orchestrator/cli/model_fit.h"
 
 namespace swarm::cli {
 namespace {
@@ -143,7 +144,7 @@ void print_info(const InfoOptions& options, const ModelInfo& info, uint64_t cont
 }
 
 Result<int> run_info(const InfoOptions& options, CommandContext& context) {
-  SWARM_TRY(const auto file, engine::model::open_model(options.model));
+  SWARM_TRY(const auto file, engine::model::open_model_shapes(options.model));
   SWARM_TRY(const ModelInfo info, engine::model::read_model_info(*file));
   const uint64_t tokens =
       options.context > 0 ? options.context : static_cast<uint64_t>(info.config.context);
@@ -202,9 +203,10 @@ void register_synth(CLI::App& model, CommandContext& context) {
 }  // namespace
 
 void register_model(CLI::App& app, CommandContext& context) {
-  CLI::App* model = app.add_subcommand("model", "Look into models, make synthetic ones");
+  CLI::App* model = app.add_subcommand("model", "Look into models, size them, make synthetic ones");
   model->require_subcommand(1);
   register_info(*model, context);
+  register_model_fit(*model, context);
   register_synth(*model, context);
 }
 

@@ -9,15 +9,6 @@ size_t count_of(int32_t value) { return static_cast<size_t>(value); }
 
 }  // namespace
 
-size_t BatchStage::bytes_for(const KernelLimits& limits) {
-  const auto ints = [](size_t count) { return StagedBlock::bytes_of<int32_t>(count); };
-  const size_t pages_of_one =
-      count_of((limits.context + limits.page_tokens - 1) / limits.page_tokens);
-  return 3 * ints(count_of(limits.rows)) + ints(count_of(limits.wanted)) +
-         ints(count_of(limits.spans) * pages_of_one) +
-         StagedBlock::bytes_of<SpanView>(count_of(limits.spans));
-}
-
 Result<BatchStage> BatchStage::make(device::Device& device, device::Stream& stream,
                                     const KernelLimits& limits) {
   SWARM_TRY(auto block, StagedBlock::make(device, stream, bytes_for(limits)));

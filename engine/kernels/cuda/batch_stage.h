@@ -21,7 +21,15 @@ class BatchStage {
   static Result<BatchStage> make(device::Device& device, device::Stream& stream,
                                  const KernelLimits& limits);
   // Device memory that send() writes to.
-  static size_t bytes_for(const KernelLimits& limits);
+  static size_t bytes_for(const KernelLimits& limits) {
+    const auto ints = [](int64_t count) {
+      return StagedBlock::bytes_of<int32_t>(static_cast<size_t>(count));
+    };
+    const int64_t pages_of_one =
+        (int64_t{limits.context} + limits.page_tokens - 1) / limits.page_tokens;
+    return 3 * ints(limits.rows) + ints(limits.wanted) + ints(limits.spans * pages_of_one) +
+           StagedBlock::bytes_of<SpanView>(static_cast<size_t>(limits.spans));
+  }
 
   BatchView send(const Batch& batch, std::byte* to);
   const BatchShape& shape() const { return shape_; }

@@ -6,62 +6,24 @@
 #include <string>
 #include <type_traits>
 #include <utility>
-#include <vector>
 
-#include "engine/kernels/cuda/attention.h"
+#include "engine/kernels/cuda/attention/attention.h"
+#include "engine/kernels/cuda/attention/rope_append.h"
 #include "engine/kernels/cuda/batch_stage.h"
+#include "engine/kernels/cuda/cuda_footprint.h"
 #include "engine/kernels/cuda/device_memory.h"
 #include "engine/kernels/cuda/elementwise.h"
-#include "engine/kernels/cuda/matmul.h"
+#include "engine/kernels/cuda/matmul/matmul.h"
 #include "engine/kernels/cuda/moe_route.h"
-#include "engine/kernels/cuda/place_weights.h"
-#include "engine/kernels/cuda/rope_append.h"
-#include "engine/kernels/cuda/sample_stage.h"
+#include "engine/kernels/cuda/sampling/sample_stage.h"
+#include "engine/kernels/cuda/scratch.h"
+#include "engine/kernels/cuda/weights/place_weights.h"
 
 namespace swarm::engine::kernels::cuda {
 namespace {
 
+size_t count_of(int32_t value) { return static_cast<size_t>(value); }
 size_t product(int64_t a, int64_t b) { return static_cast<size_t>(a) * static_cast<size_t>(b); }
-
-// Scratch of the ops, in the arena; sized for the largest batch.
-struct Scratch {
-  std::byte* batch = nullptr;
-  std::byte* quantised = nullptr;      // activations of the product in hand, as codes
-  std::byte* attention = nullptr;
-  double* inv_freq = nullptr;          // [head_dim / 2]
-  float* middle = nullptr;             // [pairs, ffn]
-  float* up = nullptr;                 // [pairs, ffn], where gate and up cannot share a product
-  float* down = nullptr;               // [pairs, hidden]
-  int32_t* expert_count = nullptr;
-  int32_t* expert_begin = nullptr;
-  int32_t* pair_token = nullptr;
-  int32_t* pair_of = nullptr;
-  SampleMemory sample;
-};
-
-// A region of the scratch: where its pointer lives, its name, its size.
-template <class Visit>
-void each_region(const KernelLimits& l, Scratch& s, Visit visit) {
-  const int64_t pairs = int64_t{l.rows} * std::max(1, l.experts_used);
-  const int32_t widest = std::max(l.hidden, l.heads * l.head_dim);
-  const size_t quantised = std::max(quantised_bytes(l.rows, widest), quantised_bytes(pairs, l.ffn));
-  const auto attention = static_cast<size_t>(attention_scratch_bytes(
-      {.rows = l.rows, .heads = l.heads, .head_dim = l.head_dim, .context = l.context}));
-  visit("scratch/batch", s.batch, BatchStage::bytes_for(l));
-  visit("scratch/quantised", s.quantised, quantised);
-  visit("scratch/attention", s.attention, attention);
-  visit("scratch/inv_freq", s.inv_freq, static_cast<size_t>(l.head_dim / 2));
-  visit("scratch/middle", s.middle, product(pairs, l.ffn));
-  visit("scratch/up", s.up, product(pairs, l.ffn));
-  visit("scratch/down", s.down, product(pairs, l.hidden));
-  visit("scratch/expert_count", s.expert_count, static_cast<size_t>(l.experts));
-  visit("scratch/expert_begin", s.expert_begin, static_cast<size_t>(l.experts) + 1);
-  visit("scratch/pair_token", s.pair_token, static_cast<size_t>(pairs));
-  visit("scratch/pair_of", s.pair_of, static_cast<size_t>(pairs));
-  visit("scratch/sample_jobs", s.sample.jobs, SampleMemory::job_bytes(l));
-  visit("scratch/sample_results", s.sample.results, static_cast<size_t>(l.wanted));
-  visit("scratch/sample", s.sample.scratch, SampleMemory::scratch_bytes(l));
-}
 
 WeightView view_of(const Weight& weight) {
   const auto type = weight_type(weight.type);
@@ -80,16 +42,11 @@ class CudaKernels final : public Kernels {
 
   Memory& memory() override { return *memory_; }
 
-  void plan(const KernelLimits& limits, device::ArenaPlan& plan) const override {
-    Scratch unused;
-    each_region(limits, unused, [&](const char* name, auto*& place, size_t count) {
-      plan.add(name, count, sizeof(*place));
-    });
-  }
+  const Footprint& footprint() const override { return cuda_footprint(); }
 
   Result<void> start(const KernelLimits& limits) override {
     limits_ = limits;
-    each_region(limits, scratch_, [&](const char* name, auto*& place, size_t count) {
+    each_scratch_region(limits, scratch_, [&](const char* name, auto*& place, size_t count) {
       using T = std::remove_reference_t<decltype(*place)>;
       place = reinterpret_cast<T*>(memory_->claim(name, count * sizeof(T)));
     });
@@ -97,29 +54,24 @@ class CudaKernels final : public Kernels {
     stage_.emplace(std::move(stage));
     SWARM_TRY(auto sampler, SampleStage::make(*device_, *stream_, limits, scratch_.sample));
     sampler_.emplace(std::move(sampler));
-    return {};
+    return memory_->finish();          // weights may still be on their way
   }
 
-  size_t placed_bytes(const Weight& weight) const override {
-    return cuda::placed_bytes(view_of(weight).type, weight.rows, weight.cols);
-  }
-
+  // A few MiB of rows at a time, straight into page-locked memory: the next rows are repacked while
+  // those before are on their way.
   Weight place(const Weight& weight, std::byte* to) override {
     const WeightType type = view_of(weight).type;
     Weight placed = weight;
     placed.row_bytes = static_cast<size_t>(placed_row_bytes(type, weight.cols));
     placed.data = to;
-    // A few MiB of rows at a time: repacked here while the copies before are on their way.
-    constexpr size_t kChunkBytes = size_t{4} << 20;
-    const auto rows_at_once = static_cast<int32_t>(
-        std::clamp<size_t>(kChunkBytes / placed.row_bytes, 1, static_cast<size_t>(weight.rows)));
-    repacked_.resize(static_cast<size_t>(rows_at_once) * placed.row_bytes);
-    for (int32_t row = 0; row < weight.rows; row += rows_at_once) {
-      const int32_t count = std::min(rows_at_once, weight.rows - row);
-      place_rows(type, weight.row(row), weight.row_bytes, count, weight.cols, repacked_.data());
-      const size_t bytes = static_cast<size_t>(count) * placed.row_bytes;
-      memory_->write(to + static_cast<size_t>(row) * placed.row_bytes,
-                     std::span(repacked_).first(bytes));
+    for (int32_t row = 0; row < weight.rows;) {
+      const std::span<std::byte> block = memory_->block();
+      SWARM_CHECK(placed.row_bytes <= block.size(), placed.row_bytes, block.size());
+      const auto count = static_cast<int32_t>(
+          std::min<size_t>(block.size() / placed.row_bytes, count_of(weight.rows - row)));
+      place_rows(type, weight.row(row), weight.row_bytes, count, weight.cols, block.data());
+      memory_->send(to + count_of(row) * placed.row_bytes, count_of(count) * placed.row_bytes);
+      row += count;
     }
     return placed;
   }
@@ -302,12 +254,9 @@ class CudaKernels final : public Kernels {
                                                    .count = int64_t{args.rows} * up.rows}));
   }
 
-  // After every launch: one that was refused loses the device.
+  // After every launch: one that was refused loses the device, and the reason names the kernel.
   void launched(const char* kernel, simt::Status status) {
-    if (!status.ok()) {
-      device_->declare_lost(std::string(kernel) + ": the launch was refused (CUDA error " +
-                            std::to_string(status.cuda_error) + ")");
-    }
+    device_->launched(kernel, status.cuda_error);
   }
 
   void check_device() {
@@ -325,7 +274,6 @@ class CudaKernels final : public Kernels {
   std::optional<SampleStage> sampler_;
   BatchView batch_;
   bool inv_freq_sent_ = false;
-  std::vector<std::byte> repacked_;    // only while weights are placed
 };
 
 }  // namespace

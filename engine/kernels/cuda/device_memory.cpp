@@ -51,4 +51,10 @@ void DeviceMemory::copy(std::byte* to, const std::byte* from, size_t bytes, size
   }
 }
 
+std::span<std::byte> DeviceMemory::block() {
+  auto block = staging_.block();
+  if (!block) throw ErrorException(block.error());
+  return *block;
+}
+
 }  // namespace swarm::engine::kernels::cuda

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 
 #include "engine/device/arena.h"
 #include "engine/device/staging.h"
@@ -25,6 +26,14 @@ class DeviceMemory final : public Memory {
   void read(std::span<std::byte> to, const std::byte* from) override;
   void copy(std::byte* to, const std::byte* from, size_t bytes, size_t stride,
             int32_t count) override;
+
+  // For bytes that are made here: written into page-locked memory, then sent (Staging). They have
+  // arrived after finish(). Throws when the device is lost.
+  std::span<std::byte> block();
+  void send(std::byte* to, size_t bytes) {
+    staging_.send(device::DeviceSpan<std::byte>(to, bytes));
+  }
+  Result<void> finish() { return staging_.finish(); }
 
  private:
   device::Device& device_;

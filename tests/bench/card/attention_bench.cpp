@@ -2,7 +2,7 @@
 // cache of every sequence once; prefill computes 4 heads head_dim flops per pair of positions.
 #include <algorithm>
 
-#include "engine/kernels/cuda/attention.h"
+#include "engine/kernels/cuda/attention/attention.h"
 #include "tests/bench/card/card_bench.h"
 
 namespace swarm::bench {

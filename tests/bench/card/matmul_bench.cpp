@@ -5,7 +5,7 @@
 
 #include "engine/base/rng.h"
 #include "engine/kernels/cuda/elementwise.h"
-#include "engine/kernels/cuda/matmul.h"
+#include "engine/kernels/cuda/matmul/matmul.h"
 #include "tests/bench/card/card_bench.h"
 
 namespace swarm::bench {

@@ -4,6 +4,7 @@
 
 #include <fstream>
 
+#include "engine/model/model_source.h"
 #include "engine/model/synth.h"
 #include "engine/model/transformer.h"
 #include "tests/support/support.h"
@@ -147,6 +148,39 @@ TEST_CASE("model info: bytes per token are those the transformer counts") {
             info->kv_bytes_per_token);
     }
   }
+}
+
+TEST_CASE("model info: a model opened for its shapes has the sizes of the real one") {
+  for (const char* source : {"synth:qwen3moe-tiny:Q4_K_M:2", "synth:qwen3-tiny:FP8:1"}) {
+    CAPTURE(std::string(source));
+    const auto made = open_model(source), shapes = open_model_shapes(source);
+    REQUIRE(made.has_value());
+    REQUIRE(shapes.has_value());
+    CHECK((*shapes)->file_bytes() == (*made)->file_bytes());
+    CHECK((*shapes)->metadata().size() == (*made)->metadata().size());
+    REQUIRE((*shapes)->tensors().size() == (*made)->tensors().size());
+    for (size_t i = 0; i < (*made)->tensors().size(); ++i) {
+      const auto& want = (*made)->tensors()[i];
+      const auto& got = (*shapes)->tensors()[i];
+      CHECK(got.name == want.name);
+      CHECK(got.type == want.type);
+      CHECK(got.dims == want.dims);
+      CHECK(got.data.size() == want.data.size());
+    }
+  }
+}
+
+TEST_CASE("model info: 18 GB of synthetic weights are counted without making them") {
+  const auto file = open_model_shapes("synth:qwen3-30b-a3b:Q4_K_M");
+  REQUIRE(file.has_value());
+  const auto info = read_model_info(**file);
+  REQUIRE(info.has_value());
+  CHECK(info->tensors == 579);
+  CHECK(static_cast<double>(info->weight_bytes) == doctest::Approx(18.55e9).epsilon(5e-4));
+  // Nobody made them: they read as zeros.
+  const auto& head = (*file)->find_tensor("output.weight")->data;
+  CHECK(head.front() == std::byte{0});
+  CHECK(head.back() == std::byte{0});
 }
 
 TEST_CASE("model info: without experts every parameter is active") {

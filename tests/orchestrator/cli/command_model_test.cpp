@@ -61,6 +61,33 @@ TEST_CASE("cli model: info speaks plainly") {
   CHECK(ran.out.find("2.00 MiB (512 B per token)") != std::string::npos);
 }
 
+TEST_CASE("cli model: fit says what is needed, whether it is there, and what would fit") {
+  const std::vector<std::string> asked{"fit", "synth:qwen3-30b-a3b:Q4_K_M", "--context", "131072",
+                                       "--kv", "q8_0/q4_0"};
+  auto with = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), asked.begin(), asked.end());
+    return run(more);
+  };
+  const Ran yes = with({"--memory", "24GiB", "--json"});
+  CHECK(yes.code == 0);
+  CHECK(yes.err.empty());
+  const Json json = *parse_json(yes.out);
+  CHECK(json["fits"] == true);
+  CHECK(json["context"] == 131072);
+  CHECK(json["kv_bytes"].get<uint64_t>() == uint64_t{131072} * 39 * 1024);
+  CHECK(json["total_bytes"].get<uint64_t>() >= json["weight_bytes"].get<uint64_t>() +
+                                                   json["kv_bytes"].get<uint64_t>() +
+                                                   json["activation_bytes"].get<uint64_t>());
+  const Ran no = with({"--memory", "24GiB", "--max-resident", "3"});
+  CHECK(no.code == 3);
+  CHECK(no.out.find("does not fit") != std::string::npos);
+  CHECK(no.out.find("kv            14.62 GiB  3 x 131072 tokens of q8_0/q4_0") !=
+        std::string::npos);
+  CHECK(no.out.find("or 1 x 131072") != std::string::npos);
+  CHECK(with({"--device", "cuda:0"}).code == 3);           // this build has no CUDA
+  CHECK(with({"--memory", "much"}).code == 2);
+}
+
 TEST_CASE("cli model: errors have the right exit code and keep stdout empty") {
   const test::TempDir dir;
   const std::string broken = (dir.path() / "broken.gguf").string();

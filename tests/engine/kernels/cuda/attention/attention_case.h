@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/kernels/cuda/attention.h"
+#include "engine/kernels/cuda/attention/attention.h"
 #include "tests/engine/kernels/cuda/attention/paged_case.h"
 
 namespace swarm::test {

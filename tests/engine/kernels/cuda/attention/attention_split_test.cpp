@@ -6,7 +6,7 @@
 #include <limits>
 #include <span>
 
-#include "engine/kernels/cuda/attention_split.h"
+#include "engine/kernels/cuda/attention/attention_split.h"
 #include "engine/kernels/cuda/simt/emulator.h"
 #include "tests/engine/kernels/cuda/attention/attention_case.h"
 #include "tests/support/support.h"

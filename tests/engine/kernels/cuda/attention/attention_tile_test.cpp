@@ -1,5 +1,5 @@
 // The tile kernel, through attention(), against the reference kernels.
-#include "engine/kernels/cuda/attention_tile.h"
+#include "engine/kernels/cuda/attention/attention_tile.h"
 
 #include <doctest/doctest.h>
 

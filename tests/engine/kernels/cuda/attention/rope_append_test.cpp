@@ -1,5 +1,5 @@
 // qk_norm_rope_append against formulas in double, and against kv_rows.h in every stored bit.
-#include "engine/kernels/cuda/rope_append.h"
+#include "engine/kernels/cuda/attention/rope_append.h"
 
 #include <doctest/doctest.h>
 

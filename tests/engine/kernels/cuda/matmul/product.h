@@ -19,9 +19,9 @@
 #include <string>
 #include <vector>
 
-#include "engine/kernels/cuda/matmul.h"
-#include "engine/kernels/cuda/place_weights.h"
+#include "engine/kernels/cuda/matmul/matmul.h"
 #include "engine/kernels/cuda/simt/emulator.h"
+#include "engine/kernels/cuda/weights/place_weights.h"
 #include "tests/engine/kernels/matrices.h"
 
 namespace swarm::test {

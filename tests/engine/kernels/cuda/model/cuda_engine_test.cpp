@@ -9,8 +9,12 @@
 #include <vector>
 
 #include "engine/chat.h"
+#include "engine/fit.h"
 #include "engine/kernels/accelerator.h"
+#include "engine/kernels/cuda/cuda_footprint.h"
+#include "engine/model/model_source.h"
 #include "tests/engine/kernels/cuda/model/emulated_device.h"
+#include "tests/support/support.h"
 
 using namespace swarm;
 using namespace swarm::engine;
@@ -24,11 +28,21 @@ class EmulatedAccelerator final : public kernels::Accelerator {
     if (wanted == "auto" || wanted == "cuda:0") return std::optional<int32_t>(0);
     return environment_error("no device \"" + std::string(wanted) + "\"");
   }
-  Result<uint64_t> free_bytes(int32_t) const override { return uint64_t{1} << 30; }
+  const kernels::Footprint& footprint() const override {
+    return kernels::cuda::cuda_footprint();
+  }
+  Result<device::DeviceMemory> memory(int32_t) const override {
+    return device::DeviceMemory{.free_bytes = free_bytes, .total_bytes = uint64_t{2} << 30};
+  }
   Result<std::unique_ptr<kernels::Kernels>> open(
       int32_t, const kernels::AcceleratorOptions& options) const override {
-    return test::open_emulated({}, {.deterministic = options.deterministic});
+    auto device = test::make_emulated_device();
+    opened = device.get();
+    return kernels::cuda::open_cuda_kernels(std::move(device),
+                                            {.deterministic = options.deterministic});
   }
+  mutable device::Device* opened = nullptr;            // by the last open()
+  uint64_t free_bytes = uint64_t{1} << 30;
 };
 
 const EmulatedAccelerator kAccelerator;
@@ -118,4 +132,75 @@ TEST_CASE("cuda engine: a model that does not fit is refused with the numbers") 
   CHECK(refused.error().kind == ErrorKind::environment);
   CHECK(refused.error().message.find("out of device memory: needs ") == 0);
   CHECK(refused.error().message.find("kv 64") != std::string::npos);
+  CHECK(refused.error().message.find("What would fit: engine.kv_bytes_max ") != std::string::npos);
+  CHECK(refused.error().message.find("engine.context_max ") != std::string::npos);
+}
+
+TEST_CASE("cuda engine: fit() and open() agree to the byte") {
+  for (const int32_t residents : {1, 3}) {
+    CAPTURE(residents);
+    EngineConfig config = tiny("cuda:0");
+    config.model = "synth:qwen3moe-tiny:Q4_K_M:1";
+    config.k_type = "q8_0";
+    config.v_type = "q4_0";
+    config.kv_bytes_max = 0;
+    config.max_running = 1;
+    config.max_resident = residents;
+    const auto found = fit({.config = config}, &kAccelerator);
+    REQUIRE(found.has_value());
+    CHECK(found->fits);
+    kAccelerator.opened = nullptr;
+    const auto engine = Engine::open(config, kClock, {}, &kAccelerator);
+    REQUIRE(engine.has_value());
+    REQUIRE(kAccelerator.opened != nullptr);
+    const auto memory = kAccelerator.opened->memory();
+    CHECK(memory->total_bytes - memory->free_bytes == found->total_bytes);
+    CHECK((*engine)->info().kv_bytes == found->kv_bytes);
+  }
+}
+
+TEST_CASE("cuda engine: without a limit KV takes what is free and no more") {
+  EngineConfig config = tiny("cuda:0");
+  config.kv_bytes_max = 0;
+  config.max_resident = 4096;
+  config.context_max = 0;                // 4096 contexts of 32768 tokens: far more than there is
+  EmulatedAccelerator small;
+  small.free_bytes = kernels::kDeviceReserveBytes + (uint64_t{64} << 20);
+  const auto found = fit({.config = config}, &small);
+  REQUIRE(found.has_value());
+  CHECK_FALSE(found->fits);
+  const auto engine = Engine::open(config, kClock, {}, &small);
+  REQUIRE(engine.has_value());
+  const auto memory = small.opened->memory();
+  const uint64_t used = memory->total_bytes - memory->free_bytes + found->reserve_bytes;
+  CHECK(used <= found->free_bytes);
+  CHECK(used > found->free_bytes - 16384);   // a page of this model has 4096 bytes
+}
+
+TEST_CASE("cuda engine: a weight type without kernels is refused by tensor and type") {
+  const auto file = model::open_model("synth:qwen3-tiny:F32:1");
+  REQUIRE(file.has_value());
+  formats::GgufBuilder builder;
+  for (const auto& [key, value] : (*file)->metadata()) builder.set(key, value);
+  for (const formats::TensorView& tensor : (*file)->tensors()) {
+    if (tensor.name == "blk.0.attn_q.weight") {          // 256 x 256, zeros
+      builder.add_tensor(tensor.name, tensor.dims, formats::TensorType::iq1_s,
+                         std::vector<std::byte>(256 * 50));
+    } else {
+      builder.add_tensor(tensor.name, tensor.dims, tensor.type,
+                         {tensor.data.begin(), tensor.data.end()});
+    }
+  }
+  const test::TempDir dir;
+  EngineConfig config = tiny("cuda:0");
+  config.model = (dir.path() / "iq1.gguf").string();
+  REQUIRE(builder.write(config.model).has_value());
+  const auto refused = Engine::open(config, kClock, {}, &kAccelerator);
+  REQUIRE(refused.has_error());
+  CHECK(refused.error().kind == ErrorKind::unsupported);
+  CHECK(refused.error().message.find("tensor blk.0.attn_q.weight: weight type IQ1_S is not "
+                                     "supported on CUDA devices; it has F32, F16, Q4_0") !=
+        std::string::npos);
+  config.device = "cpu";
+  CHECK(Engine::open(config, kClock, {}, &kAccelerator).has_value());
 }

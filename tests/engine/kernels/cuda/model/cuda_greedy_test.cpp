@@ -19,7 +19,7 @@
 #include <vector>
 
 #include "engine/formats/block_types.h"
-#include "engine/kernels/cuda/place_weights.h"
+#include "engine/kernels/cuda/weights/place_weights.h"
 #include "engine/model/model_source.h"
 #include "engine/model/synth.h"
 #include "engine/model/transformer.h"

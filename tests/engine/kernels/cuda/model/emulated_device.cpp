@@ -11,14 +11,18 @@ namespace swarm::test {
 using engine::device::Device;
 using engine::device::HostStream;
 
-std::unique_ptr<engine::kernels::Kernels> open_emulated(
-    const simt::EmulatorOptions& order, const engine::kernels::cuda::CudaOptions& options) {
+std::unique_ptr<Device> make_emulated_device(const simt::EmulatorOptions& order) {
   const auto emulator = std::make_shared<simt::Emulator>(order);
-  auto device = Device::open_host({.launcher = [emulator](HostStream& stream) {
+  return Device::open_host({.launcher = [emulator](HostStream& stream) {
     return std::make_shared<simt::EmulatedStream>(simt::EmulatedStream{
         *emulator, [&stream](std::function<void()> work) { stream.run(std::move(work)); }});
   }});
-  auto kernels = engine::kernels::cuda::open_cuda_kernels(std::move(device), options);
+}
+
+std::unique_ptr<engine::kernels::Kernels> open_emulated(
+    const simt::EmulatorOptions& order, const engine::kernels::cuda::CudaOptions& options) {
+  auto kernels =
+      engine::kernels::cuda::open_cuda_kernels(make_emulated_device(order), options);
   SWARM_CHECK(kernels.has_value(), kernels.has_error() ? kernels.error().to_text() : "");
   return std::move(*kernels);
 }

@@ -10,6 +10,9 @@
 
 namespace swarm::test {
 
+std::unique_ptr<engine::device::Device> make_emulated_device(
+    const simt::EmulatorOptions& order = {});
+
 std::unique_ptr<engine::kernels::Kernels> open_emulated(
     const simt::EmulatorOptions& order = {},
     const engine::kernels::cuda::CudaOptions& options = {});

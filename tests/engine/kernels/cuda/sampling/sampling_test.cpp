@@ -1,5 +1,5 @@
 // sample_rows against sample() of sample/sampler.h, which is the definition.
-#include "engine/kernels/cuda/sampling.h"
+#include "engine/kernels/cuda/sampling/sampling.h"
 
 #include <doctest/doctest.h>
 
@@ -8,7 +8,7 @@
 #include <cstring>
 #include <limits>
 
-#include "engine/kernels/cuda/sampling_jobs.h"
+#include "engine/kernels/cuda/sampling/sampling_jobs.h"
 #include "engine/kernels/cuda/simt/emulator.h"
 #include "tests/support/support.h"
 
