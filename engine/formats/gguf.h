@@ -89,7 +89,10 @@ class GgufBuilder {
   // The same with data made when they are needed: write() then holds one such tensor at a time.
   void add_lazy_tensor(std::string name, std::vector<uint64_t> dims, TensorType type,
                        std::function<std::vector<std::byte>()> make);
-  Result<void> write(const std::filesystem::path& path) const;   // atomic: temporary, then rename
+  // Atomic: temporary, then rename. stop is asked between tensors; true ends it with
+  // ErrorKind::cancelled and leaves no file.
+  Result<void> write(const std::filesystem::path& path,
+                     const std::function<bool()>& stop = {}) const;
   // Moves everything into a GgufFile that owns its data; the builder is empty afterwards.
   Result<std::shared_ptr<const GgufFile>> finish(std::string name);
   // The same without making what is lazy: it reads as zeros and takes no memory. Names, types,

@@ -198,12 +198,15 @@ uint64_t GgufBuilder::alignment() const {
   return kAlignmentDefault;
 }
 
-Result<void> GgufBuilder::write(const std::filesystem::path& path) const {
+Result<void> GgufBuilder::write(const std::filesystem::path& path,
+                                const std::function<bool()>& stop) const {
   SWARM_TRY(const auto head, header());
   const std::vector<std::byte> zeros(alignment());
   NewFile file(path);
   file.put(head);
   for (const Pending& tensor : tensors_) {
+    if (stop && stop())
+      return Error{ErrorKind::cancelled, path.string() + ": writing was stopped"};
     const std::vector<std::byte> made = tensor.make ? tensor.make() : std::vector<std::byte>{};
     const std::span<const std::byte> data = tensor.make ? made : tensor.data;
     const auto type_id = static_cast<uint32_t>(tensor.type);

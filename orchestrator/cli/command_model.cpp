@@ -9,7 +9,9 @@
 #include "engine/base/units.h"
 #include "engine/model/model_info.h"
 #include "engine/model/model_source.h"
+#include "orchestrator/cli/checks.h"
 #include "orchestrator/cli/commands.h"
+#include "orchestrator/cli/interrupt.h"
 #include "orchestrator/cli/model_fit.h"
 
 namespace swarm::cli {
@@ -32,7 +34,7 @@ struct SynthOptions {
   bool json = false;
 };
 
-constexpr uint64_t kContextMax = uint64_t{1} << 32;
+constexpr int64_t kContextMax = int64_t{1} << 32;
 
 std::string_view type_name(const TensorView& tensor) {
   return engine::formats::find_block_type(tensor.type)->name;
@@ -158,7 +160,8 @@ Result<int> run_info(const InfoOptions& options, CommandContext& context) {
 
 Result<int> run_synth(const SynthOptions& options, CommandContext& context) {
   SWARM_TRY(const auto builder, engine::model::build_synthetic(options.spec));
-  SWARM_TRY_VOID(builder.write(options.out));
+  Interrupt interrupt;
+  SWARM_TRY_VOID(builder.write(options.out, [&] { return interrupt.raised(); }));
   const uint64_t bytes = std::filesystem::file_size(options.out);
   if (options.json) {
     context.out << dump_json({{"file", options.out}, {"bytes", bytes}}) << "\n";
@@ -175,9 +178,9 @@ void register_info(CLI::App& model, CommandContext& context) {
                   "GGUF file (any part of a split one) or synth:PRESET[:TYPE[:LAYERS]]")
       ->required();
   sub->add_flag("--tensors", options->tensors, "list every tensor");
-  sub->add_option("--context", options->context,
-                  "tokens to count memory for (default: what the model was made for)")
-      ->check(CLI::Range(uint64_t{1}, kContextMax));
+  expect_whole(sub->add_option("--context", options->context,
+                               "tokens to count memory for (default: what the model was made for)"),
+               1, kContextMax);
   sub->add_flag("--json", options->json, "print one JSON object");
   set_action(*sub, context, options, run_info);
 }
@@ -190,12 +193,13 @@ void register_synth(CLI::App& model, CommandContext& context) {
     presets += (presets.empty() ? "" : ", ") + name;
   sub->add_option("OUT", options->out, "the GGUF file to write")->required();
   sub->add_option("--preset", options->spec.preset, "shape: " + presets)->required();
-  sub->add_option("--layers", options->spec.layers, "layers (default: those of the preset)")
-      ->check(CLI::Range(1, 1024));
+  expect_whole(sub->add_option("--layers", options->spec.layers,
+                               "layers (default: those of the preset)"),
+               1, 1024);
   sub->add_option("--type", options->spec.type,
                   "tensor type, or a mix: Q4_K_M, Q5_K_M, IQ2_S_IQ3_S, MXFP4_MOE (default: the "
                   "preset's)");
-  sub->add_option("--seed", options->spec.seed, "seed of the weights (default 0)");
+  expect_seed(sub->add_option("--seed", options->spec.seed, "seed of the weights (default 0)"));
   sub->add_flag("--json", options->json, "print one JSON object");
   set_action(*sub, context, options, run_synth);
 }

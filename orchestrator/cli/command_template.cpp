@@ -37,7 +37,7 @@ Result<Loaded> load_template(const Options& options, CommandContext& context) {
     SWARM_TRY(out.chat_template, ChatTemplate::parse(source, options.template_file));
     return out;
   }
-  SWARM_TRY(const auto file, engine::model::open_model(options.model));
+  SWARM_TRY(const auto file, engine::model::open_model_shapes(options.model));
   SWARM_TRY(out.chat_template, ChatTemplate::from_gguf(*file));
   // Templates may print these two; a file without a usable tokenizer still has its template.
   const auto tokenizer = engine::text::Tokenizer::from_gguf(*file);

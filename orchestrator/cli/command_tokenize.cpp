@@ -69,7 +69,7 @@ Result<void> convert(const Options& options, const Tokenizer& tokenizer, std::st
 }
 
 Result<int> run_tokenize(const Options& options, CommandContext& context) {
-  SWARM_TRY(const auto file, engine::model::open_model(options.model));
+  SWARM_TRY(const auto file, engine::model::open_model_shapes(options.model));
   SWARM_TRY(const auto tokenizer, Tokenizer::from_gguf(*file));
   std::string text = options.text;
   if (text == "-") {

@@ -1,5 +1,7 @@
 #include <doctest/doctest.h>
 
+#include <filesystem>
+#include <fstream>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -115,4 +117,34 @@ TEST_CASE("cli model: errors have the right exit code and keep stdout empty") {
     CHECK(ran.err.find(c.part) != std::string::npos);
   }
   CHECK(test::read_file(broken) == "not a model");
+}
+
+TEST_CASE("cli model: info of a synthetic model makes no weights") {
+  const auto resident_bytes = [] {
+    std::ifstream in("/proc/self/statm");
+    uint64_t total = 0, resident = 0;
+    in >> total >> resident;
+    return resident * 4096;
+  };
+  const uint64_t before = resident_bytes();
+  const Ran ran = run({"info", "synth:qwen3-30b-a3b:Q8_0", "--json"});
+  REQUIRE(ran.code == 0);
+  const Json json = *parse_json(ran.out);
+  // 30,532,122,624 parameters, as published; Q8_0 takes 34 bytes for 32 of them.
+  CHECK(json["parameters"] == 30532122624);
+  CHECK(json["weight_bytes"].get<uint64_t>() > uint64_t{32'000'000'000});
+  CHECK(resident_bytes() < before + (uint64_t{500} << 20));
+}
+
+TEST_CASE("cli model: the shapes of a synthetic model are those of its file") {
+  const test::TempDir dir;
+  const std::string path = (dir.path() / "tiny.gguf").string();
+  REQUIRE(run({"synth", path, "--preset", "qwen3moe-tiny", "--layers", "3", "--type", "Q4_K_M"})
+              .code == 0);
+  Json written = *parse_json(run({"info", path, "--tensors", "--json"}).out);
+  Json shapes = *parse_json(
+      run({"info", "synth:qwen3moe-tiny:Q4_K_M:3", "--tensors", "--json"}).out);
+  CHECK(written.erase("model") == 1);
+  CHECK(shapes.erase("model") == 1);
+  CHECK(written == shapes);
 }
