@@ -350,9 +350,9 @@ Value Interpreter::call(const Value& callee, const Arguments& arguments) {
 
 Value Interpreter::call_macro(const Statement& macro, const Arguments& arguments) {
   if (calls_ >= runtime_.limits().calls_max)
-    throw Failure{ErrorKind::budget, "expected at most " +
-                                         std::to_string(runtime_.limits().calls_max) +
-                                         " macros inside macros"};
+    throw Failure{ErrorKind::invalid_input,
+                  "expected at most " + std::to_string(runtime_.limits().calls_max) +
+                      " macros inside macros"};
   std::vector<std::string_view> names;
   for (const auto& [name, otherwise] : macro.parameters) names.push_back(name);
   arguments.check("macro " + macro.name, names);

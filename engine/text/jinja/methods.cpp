@@ -171,16 +171,16 @@ bool Arguments::flag(size_t index, std::string_view name) const {
 
 void Runtime::charge(uint64_t steps) {
   if (steps > limits_.steps_max - steps_)
-    throw Failure{ErrorKind::budget,
+    throw Failure{ErrorKind::invalid_input,
                   "expected at most " + std::to_string(limits_.steps_max) + " steps"};
   steps_ += steps;
 }
 
 void Runtime::charge_bytes(size_t bytes) {
   if (bytes > limits_.output_bytes_max)
-    throw Failure{ErrorKind::budget, "expected at most " +
-                                         std::to_string(limits_.output_bytes_max) +
-                                         " bytes of text"};
+    throw Failure{ErrorKind::invalid_input,
+                  "expected at most " + std::to_string(limits_.output_bytes_max) +
+                      " bytes of text"};
   charge(1 + bytes / 64);
 }
 

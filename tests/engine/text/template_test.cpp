@@ -146,7 +146,7 @@ TEST_CASE("jinja: work, output and nesting are bounded") {
           .value()
           ->render({}, {.steps_max = 100'000});
   REQUIRE(!endless.has_value());
-  CHECK(endless.error().kind == ErrorKind::budget);
+  CHECK(endless.error().kind == ErrorKind::invalid_input);
   CHECK(endless.error().message == "expected at most 100000 steps");
   CHECK(refusal("{{ 'x' * 100000000 }}").find("bytes of text") != std::string::npos);
   CHECK(refusal("{{ [1] * 10000000000 }}").find("steps") != std::string::npos);
