@@ -1,6 +1,8 @@
 #include "engine/base/json.h"
 
 #include <algorithm>
+#include <cmath>
+#include <cstdlib>
 #include <unordered_set>
 #include <vector>
 
@@ -56,6 +58,27 @@ std::string plain_reason(std::string_view what) {
   return std::string(colon == std::string_view::npos ? what : what.substr(colon + 2));
 }
 
+// The library says only that there is one. Everything before it is valid JSON.
+Error huge_number(std::string_view text, std::string_view name) {
+  constexpr std::string_view kNumber = "0123456789+-.eE";
+  for (size_t at = 0; at < text.size(); ++at) {
+    if (text[at] == '"') {
+      for (++at; at < text.size() && text[at] != '"'; ++at)
+        if (text[at] == '\\') ++at;
+    } else if (text[at] == '-' || (text[at] >= '0' && text[at] <= '9')) {
+      const size_t end = std::min(text.find_first_not_of(kNumber, at), text.size());
+      const std::string number(text.substr(at, end - at));
+      if (std::isinf(std::strtod(number.c_str(), nullptr)))
+        return Error{ErrorKind::invalid_input,
+                     "invalid JSON: the number " + number.substr(0, 40) + " is too large",
+                     locate(text, at, name)};
+      at = end - 1;
+    }
+  }
+  return Error{ErrorKind::invalid_input, "invalid JSON: a number is too large",
+               {.file = std::string(name)}};
+}
+
 void dump_spaced(const Json& value, std::string& out) {
   if (value.is_object()) {
     out += '{';
@@ -98,8 +121,10 @@ Result<Json> parse_json(std::string_view text, std::string_view name, JsonLimits
                  locate(text, e.byte == 0 ? 0 : e.byte - 1, name)};
   } catch (const Guard::Refused& e) {
     return Error{ErrorKind::invalid_input, "invalid JSON: " + e.text, {.file = std::string(name)}};
+  } catch (const Json::out_of_range&) {
+    return huge_number(text, name);
   } catch (const Json::exception& e) {
-    return Error{ErrorKind::invalid_input, std::string("invalid JSON: ") + e.what(),
+    return Error{ErrorKind::invalid_input, "invalid JSON: " + plain_reason(e.what()),
                  {.file = std::string(name)}};
   }
 }

@@ -99,3 +99,10 @@ TEST_CASE("deadline: passes exactly at its time") {
   CHECK(deadline.passed(clock.now()));
   CHECK(Deadline::never().remaining(clock.now()) == std::chrono::nanoseconds::max());
 }
+
+TEST_CASE("json: a number that no double holds is told where it stands") {
+  const Result<Json> huge = parse_json("{\"a\": \"1e999\",\n \"b\": [2, -1e400]}", "f.json");
+  REQUIRE(huge.has_error());
+  CHECK(huge.error().to_text() ==
+        "f.json:2:11: error: invalid JSON: the number -1e400 is too large");
+}
