@@ -1,4 +1,8 @@
-// engine/config.h — Plain data that configures one Engine; knows nothing of YAML or flags.
+// engine/config.h — What one Engine is opened with: model, device, KV cache, batch. Plain data,
+// owned by whoever fills it and copied by Engine::open, which calls validate(); any thread may, the
+// value is only read. Knows nothing of YAML or flags: messages name the field as engine.FIELD, and
+// the boundary that the user wrote to says it in its own words. What needs the model to be judged
+// (context_max against its context, kv_bytes_max against one page) fails in Engine::open.
 #pragma once
 
 #include <cstdint>
@@ -29,7 +33,7 @@ struct EngineConfig {
   // least one, so a step has at most max(prefill_batch_tokens, max_running + 1)).
   int32_t prefill_batch_tokens = 512;
   int32_t queue_depth_max = 1024;    // waiting requests; more are refused as overloaded
-  int32_t context_max = 0;           // 0 = the model's own
+  int32_t context_max = 0;           // 0 = the model's own, the most there is
   int32_t threads = 0;               // 0 = one per core
 
   Result<void> validate() const;     // names the field, the range and the value found

@@ -42,12 +42,16 @@ Result<EnginePlanner> EnginePlanner::make(const EngineConfig& config,
                                           const formats::GgufFile& file,
                                           const kernels::Footprint& footprint) {
   SWARM_TRY(auto shape, model::read_model_config(file));
+  if (config.context_max > shape.context)
+    return invalid_input("engine.context_max: expected at most " + std::to_string(shape.context) +
+                         " (the context of the model), found " +
+                         std::to_string(config.context_max));
   SWARM_TRY(auto weights, model::bind_weights(file, shape, footprint));
   return EnginePlanner(config, std::move(shape), std::move(weights), footprint);
 }
 
 int32_t EnginePlanner::context() const {
-  return config_.context_max == 0 ? shape_.context : std::min(shape_.context, config_.context_max);
+  return config_.context_max == 0 ? shape_.context : config_.context_max;
 }
 
 uint64_t EnginePlanner::page_bytes() const {
