@@ -25,7 +25,80 @@ Problem flag_problem(const std::string& flag, std::string message) {
   return {std::move(message), {{flag, 0, 0}, 1}};
 }
 
-// --set a.b.c=VALUE: VALUE is YAML; missing maps are made; a number steps into a list.
+// One --set. Sections and keys that the format knows are made where they are missing; what people
+// name (agents, models, tasks ...) must be there already: a misspelt name would make a second one.
+class Setter {
+ public:
+  explicit Setter(const Place& place) : place_(place) {}
+
+  // "" or what is wrong.
+  std::string set(Node& document, std::string_view path, Node value) {
+    Node* at = &document;
+    const Type* type = &root_type();
+    std::string walked;
+    while (true) {
+      const std::string step(path.substr(0, path.find('.')));
+      if (std::string wrong = refuse(*at, type, step, walked); !wrong.empty()) return wrong;
+      at = enter(*at, step);
+      if (at == nullptr) return "there is no place \"" + step + "\"";
+      type = type_of(type, step);
+      if (step.size() == path.size()) break;
+      walked += (walked.empty() ? "" : ".") + step;
+      path.remove_prefix(step.size() + 1);
+    }
+    *at = std::move(value);
+    return "";
+  }
+
+ private:
+  // Names of things that have keys of their own. (The variables of an environment, say, are free.)
+  static bool holds_named_things(const Type* type) {
+    return type != nullptr && type->kind == Type::Kind::map &&
+           type->element[0].kind == Type::Kind::object;
+  }
+
+  static std::string refuse(const Node& at, const Type* type, const std::string& step,
+                            const std::string& walked) {
+    if (!holds_named_things(type) || at.find(step) != nullptr) return "";
+    std::vector<std::string> names;
+    std::string list;
+    for (const Node::Field& field : at.fields) {
+      names.push_back(field.key);
+      list += (list.empty() ? "" : ", ") + field.key;
+    }
+    const std::string near = did_you_mean(step, names);
+    return walked + " has no \"" + step + "\"" +
+           (!near.empty()   ? "; did you mean \"" + near + "\"?"
+            : list.empty() ? "; the file declares none"
+                           : "; declared are " + list);
+  }
+
+  // A number steps into a list. Null: there is no such place.
+  Node* enter(Node& at, const std::string& step) const {
+    if (at.kind == Node::Kind::list) {
+      size_t index = at.items.size();
+      std::from_chars(step.data(), step.data() + step.size(), index);
+      return index < at.items.size() ? &at.items[index] : nullptr;
+    }
+    if (at.is_null()) at = Node{.kind = Node::Kind::map, .place = place_};
+    if (at.kind != Node::Kind::map || step.empty()) return nullptr;
+    if (at.find(step) == nullptr) at.fields.push_back({step, place_, Node{.place = place_}});
+    return at.find(step);
+  }
+
+  // Null: anything goes, or validate() will say that it does not.
+  static const Type* type_of(const Type* type, const std::string& step) {
+    if (type == nullptr) return nullptr;
+    if (type->kind == Type::Kind::map || type->kind == Type::Kind::list) return &type->element[0];
+    if (type->kind != Type::Kind::object) return nullptr;
+    const Key* key = find_key(*type, step);
+    return key == nullptr ? nullptr : &key->type;
+  }
+
+  Place place_;
+};
+
+// --set a.b.c=VALUE: VALUE is YAML.
 void apply_set(Node& document, const std::string& set, Sources& sources,
                std::vector<Problem>& problems) {
   const size_t equals = set.find('=');
@@ -40,34 +113,27 @@ void apply_set(Node& document, const std::string& set, Sources& sources,
         flag_problem(kSetName, dump_json(Json(set)) + ": " + problem.message));
   if (!found.empty()) return;
   const Place place{{kSetName + " " + set, 0, 0}, 1};
-  value = from_json(to_json(value), place);
-  Node* at = &document;
-  std::string path = set.substr(0, equals);
-  while (true) {
-    const size_t dot = std::min(path.find('.'), path.size());
-    const std::string step = path.substr(0, dot);
-    Node* next = nullptr;
-    if (at->kind == Node::Kind::list) {
-      size_t index = at->items.size();
-      std::from_chars(step.data(), step.data() + step.size(), index);
-      if (index < at->items.size()) next = &at->items[index];
-    } else {
-      if (at->is_null()) *at = Node{.kind = Node::Kind::map, .place = place};
-      if (at->kind == Node::Kind::map && !step.empty()) {
-        if (at->find(step) == nullptr) at->fields.push_back({step, place, Node{.place = place}});
-        next = at->find(step);
-      }
-    }
-    if (next == nullptr) {
-      problems.push_back(
-          flag_problem(kSetName, "\"" + set + "\": there is no place \"" + step + "\""));
-      return;
-    }
-    at = next;
-    if (dot == path.size()) break;
-    path = path.substr(dot + 1);
+  Setter setter(place);
+  if (const std::string wrong = setter.set(document, set.substr(0, equals),
+                                           from_json(to_json(value), place));
+      !wrong.empty())
+    problems.push_back(flag_problem(kSetName, dump_json(Json(set)) + ": " + wrong));
+}
+
+// Programs, files and environments end a text at the first NUL: half of it would count.
+void refuse_nul(const Node& node, std::vector<Problem>& problems) {
+  const auto has_nul = [](const std::string& text) { return text.find('\0') != std::string::npos; };
+  if (node.is_text() && has_nul(node.text()))
+    problems.push_back({"expected text without the NUL character, found " + describe(node),
+                        node.place});
+  for (const Node& item : node.items) refuse_nul(item, problems);
+  for (const Node::Field& field : node.fields) {
+    if (has_nul(field.key))
+      problems.push_back({"expected a key without the NUL character, found " +
+                              dump_json(Json(field.key)),
+                          field.place});
+    refuse_nul(field.value, problems);
   }
-  *at = std::move(value);
 }
 
 // The desktop form may be given as the mcp section itself: mcp: !file servers.json.
@@ -316,6 +382,7 @@ Loaded load_text(const std::string& text, const std::string& name, const std::st
     out.problems.push_back({"expected a map, found an empty file", {{name, 0, 0}, 1}});
   if (document.is_null()) return out;
   for (const std::string& set : options.sets) apply_set(document, set, out.sources, out.problems);
+  refuse_nul(document, out.problems);
   unwrap_servers(document);
   Resolver resolver(document, directory, options, out.problems);
   const Json inputs = resolver.read_inputs();

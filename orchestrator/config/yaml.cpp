@@ -23,12 +23,14 @@ struct Stop : std::exception {};  // a limit was reached; the problem is recorde
 // Everything after this may take text for UTF-8: journals, prompts and messages are made of it.
 bool check_utf8(const std::string& text, const std::string& name,
                 std::vector<Problem>& problems) {
-  const size_t bad = utf8_valid_prefix(text);
-  if (bad == text.size()) return true;
+  // The parser would take a NUL byte for the end of the file.
+  const size_t bad = std::min(utf8_valid_prefix(text), text.find('\0'));
+  if (bad >= text.size()) return true;
   const std::string_view before = std::string_view(text).substr(0, bad);
   const auto line = 1 + std::count(before.begin(), before.end(), '\n');
   const size_t line_start = before.rfind('\n') + 1;  // npos + 1 = 0
-  problems.push_back({"expected UTF-8 text, found " + byte_text(text[bad]),
+  const char* const expected = text[bad] == '\0' ? "text" : "UTF-8 text";
+  problems.push_back({std::string("expected ") + expected + ", found " + byte_text(text[bad]),
                       {{name, static_cast<int>(line), static_cast<int>(bad - line_start) + 1}, 1}});
   return false;
 }

@@ -316,3 +316,33 @@ TEST_CASE("config: plain scalars follow the core schema") {
   CHECK(plain_scalar("inf") == "inf");
   CHECK(plain_scalar("1.2.3") == "1.2.3");
 }
+
+TEST_CASE("config: --set reaches what is there and makes sections, never names") {
+  const auto with = [](const std::string& set) {
+    LoadOptions options;
+    options.sets = {set};
+    return options;
+  };
+  CHECK(refuses(kBase, "agents has no \"Solvr\"; did you mean \"Solver\"?",
+                with("agents.Solvr.instructions=x")));
+  CHECK(refuses(kBase, "topologies has no \"dsk\"; did you mean \"desk\"?",
+                with("topologies.dsk.match.tau=0.1")));
+  CHECK(refuses(kBase, "graph has no \"one\"; the file declares none", with("graph.one.agent=x")));
+  CHECK(refuses(kBase, "models has no \"other\"; declared are fake",
+                with("models.other={provider: scripted, script: x}")));
+  CHECK(refuses(kBase, "topologies.desk.match.tauu: unknown key; did you mean \"tau\"?",
+                with("topologies.desk.match.tauu=0.1")));
+  CHECK(refuses(kBase, "there is no place \"9\"", with("topologies.desk.members.9=x")));
+  CHECK(good(kBase, with("limits.tokens=7")).limits.tokens == 7);
+  const Config sampled = good(kBase, with("agents.Solver.sampling.top_k=9"));
+  CHECK(sampled.agent("Solver")->config.sampling.top_k == 9);
+}
+
+TEST_CASE("config: NUL in a text, a key or a file is refused where it stands") {
+  CHECK(refuses(kBase + "description: \"a\\0b\"\n",
+                "swarm.yaml:20:14: error: expected text without the NUL character, found "
+                "\"a\\u0000b\""));
+  CHECK(refuses(kBase + "\"na\\0me\": x\n", "expected a key without the NUL character"));
+  CHECK(refuses(kBase + std::string("description: a\0b\n", 17),
+                "swarm.yaml:20:15: error: expected text, found the byte 0x00"));
+}
