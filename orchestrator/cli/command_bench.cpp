@@ -9,6 +9,7 @@
 #include "engine/base/json.h"
 #include "engine/base/rng.h"
 #include "engine/engine.h"
+#include "orchestrator/cli/checks.h"
 #include "orchestrator/cli/commands.h"
 #include "orchestrator/cli/engine_options.h"
 #include "orchestrator/cli/interrupt.h"
@@ -18,6 +19,8 @@ namespace {
 
 using engine::Engine;
 using engine::TokenId;
+
+constexpr int32_t kTokensMax = 1 << 24;
 
 struct Options {
   engine::EngineConfig engine;
@@ -173,8 +176,7 @@ Result<int> run_bench(const Options& given, CommandContext& context) {
     options.engine.max_resident =
         std::max(options.engine.max_resident, options.engine.max_running);
   }
-  SWARM_TRY(const auto engine,
-            Engine::open(options.engine, context.clock, {}, context.accelerator));
+  SWARM_TRY(const auto engine, open_engine(options.engine, context));
   if (!options.json)
     context.out << engine->info().name << " on " << engine->info().device << "\n";
   Interrupt interrupt;
@@ -196,25 +198,28 @@ void register_bench(CLI::App& app, CommandContext& context) {
   CLI::App* sub = app.add_subcommand("bench", "Tokens per second of a model on this machine");
   auto options = std::make_shared<Options>();
   add_engine_options(*sub, options->engine);
-  const CLI::Range lengths(0, 1 << 24);
-  sub->add_option("-p", options->prompt_tokens, "prompt lengths, 0 = none")
+  expect_whole(sub->add_option("-p", options->prompt_tokens, "prompt lengths, 0 = none"), 0,
+               kTokensMax)
       ->delimiter(',')
-      ->check(lengths)
       ->capture_default_str();
-  sub->add_option("-n", options->new_tokens, "new tokens per sequence, 0 = none")
+  expect_whole(sub->add_option("-n", options->new_tokens, "new tokens per sequence, 0 = none"), 0,
+               kTokensMax)
       ->delimiter(',')
-      ->check(lengths)
       ->capture_default_str();
-  sub->add_option("-b", options->batches, "sequences at once, such as 1,8,32")
-      ->delimiter(',')
-      ->check(CLI::Range(1, 4096));
-  sub->add_option("--depth", options->depth, "tokens of its own before each sequence")
+  expect_whole(sub->add_option("-b", options->batches, "sequences at once, such as 1,8,32"), 1,
+               4096)
+      ->delimiter(',');
+  expect_whole(sub->add_option("--depth", options->depth, "tokens of its own before each sequence"),
+               0, kTokensMax)
       ->capture_default_str();
-  sub->add_option("--shared-prefix", options->shared_prefix, "tokens all sequences share")
+  expect_whole(sub->add_option("--shared-prefix", options->shared_prefix,
+                               "tokens all sequences share"),
+               0, kTokensMax)
       ->capture_default_str();
-  sub->add_option("--repetitions", options->repetitions, "runs per case; the median counts")
-      ->capture_default_str()
-      ->check(CLI::PositiveNumber);
+  expect_whole(sub->add_option("--repetitions", options->repetitions,
+                               "runs per case; the median counts"),
+               1, 10000)
+      ->capture_default_str();
   sub->add_flag("--json", options->json, "print one JSON object per case");
   set_action(*sub, context, options, run_bench);
 }

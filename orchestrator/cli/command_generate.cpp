@@ -5,6 +5,7 @@
 
 #include "engine/base/json.h"
 #include "orchestrator/cli/chat_input.h"
+#include "orchestrator/cli/checks.h"
 #include "orchestrator/cli/commands.h"
 #include "orchestrator/cli/engine_options.h"
 #include "orchestrator/cli/generation_batch.h"
@@ -106,12 +107,23 @@ Result<std::vector<engine::TokenId>> tokens_of(const Options& options,
   return codec.tokenize(chat.messages.back().content, false);
 }
 
+// The grammar calls the schema "output_schema"; people gave it as a file.
+Error in_file(Error error, const Options& options) {
+  constexpr std::string_view kSchema = "output_schema";
+  if (!error.message.starts_with(kSchema)) return in_flags(std::move(error));
+  error.message.erase(0, kSchema.size());
+  error.location.file = options.json_schema;
+  return error;
+}
+
 Result<std::vector<GenerationEntry>> make_entries(const Options& options,
                                                   const engine::ChatCodec& codec,
                                                   CommandContext& context) {
   SWARM_TRY(const Thinking thinking, read_think(options.think));
   SWARM_TRY(const engine::TurnRules rules, read_rules(options, thinking, context));
-  SWARM_TRY(const auto grammar, codec.compile(rules));
+  const auto compiled = codec.compile(rules);
+  if (!compiled) return in_file(compiled.error(), options);
+  const auto& grammar = *compiled;
   SWARM_TRY(const auto chats, read_chats(options, context));
   std::vector<GenerationEntry> entries;
   for (const auto& messages : chats) {
@@ -203,9 +215,8 @@ class Printer {
 };
 
 Result<int> run_generate(const Options& options, CommandContext& context) {
-  SWARM_TRY_VOID(options.sampling.validate());
-  SWARM_TRY(const auto engine,
-            engine::Engine::open(options.engine, context.clock, {}, context.accelerator));
+  if (const auto valid = options.sampling.validate(); !valid) return in_flags(valid.error());
+  SWARM_TRY(const auto engine, open_engine(options.engine, context));
   SWARM_TRY(const auto codec, engine->chat());
   SWARM_TRY(std::vector<GenerationEntry> entries, make_entries(options, *codec, context));
   Interrupt interrupt;
@@ -230,7 +241,8 @@ void add_sampling_options(CLI::App& sub, engine::SamplingParams& sampling) {
   sub.add_option("--presence-penalty", sampling.presence_penalty)->capture_default_str();
   sub.add_option("--frequency-penalty", sampling.frequency_penalty)->capture_default_str();
   sub.add_option("--repeat-penalty", sampling.repeat_penalty)->capture_default_str();
-  sub.add_option("--seed", sampling.seed, "of the first reply; the next one has seed + 1")
+  expect_seed(sub.add_option("--seed", sampling.seed,
+                             "of the first reply; the next one has seed + 1"))
       ->capture_default_str();
 }
 
@@ -248,11 +260,11 @@ void register_generate(CLI::App& app, CommandContext& context) {
       ->type_name("FILE");
   source->require_option(1);
   add_sampling_options(*sub, options->sampling);
-  sub->add_option("--max-tokens", options->max_tokens, "new tokens at most")
+  expect_whole(sub->add_option("--max-tokens", options->max_tokens, "new tokens at most"), 1,
+               1 << 24)
       ->capture_default_str();
-  sub->add_option("--count", options->count, "replies per prompt")
-      ->capture_default_str()
-      ->check(CLI::PositiveNumber);
+  expect_whole(sub->add_option("--count", options->count, "replies per prompt"), 1, 1 << 20)
+      ->capture_default_str();
   sub->add_option("--json-schema", options->json_schema, "the reply is JSON valid against it")
       ->type_name("FILE");
   sub->add_option("--tools", options->tools, "JSON file with tools")->type_name("FILE");

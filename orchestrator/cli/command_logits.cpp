@@ -1,12 +1,14 @@
 // swarm logits — tokens in, logits out: for comparing with other engines. Needs no tokenizer.
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <charconv>
 #include <cstdint>
 #include <vector>
 
 #include "engine/base/json.h"
 #include "engine/model/model_source.h"
 #include "engine/model/transformer.h"
+#include "orchestrator/cli/checks.h"
 #include "orchestrator/cli/commands.h"
 #include "orchestrator/cli/engine_options.h"
 
@@ -20,7 +22,8 @@ using engine::model::TransformerOptions;
 
 struct Options {
   std::string model;
-  std::vector<engine::TokenId> tokens;
+  std::vector<std::string> token_lists;      // "1,2,3"
+  std::vector<engine::TokenId> tokens = {};  // of all lists
   bool all = false;
   std::string kv = "f16";
   std::string isa = "auto";
@@ -41,6 +44,24 @@ Result<void> check_tokens(const Options& options, const engine::model::ModelConf
   return invalid_input("--tokens: expected at most " + std::to_string(config.context) +
                        " (the context of the model), found " +
                        std::to_string(options.tokens.size()));
+}
+
+Result<std::vector<engine::TokenId>> parse_tokens(const std::vector<std::string>& lists) {
+  std::vector<engine::TokenId> out;
+  for (const std::string& list : lists) {
+    const char *at = list.data(), *const end = at + list.size();
+    while (true) {
+      engine::TokenId token = -1;
+      const auto [stop, error] = std::from_chars(at, end, token);
+      if (error != std::errc() || token < 0 || (stop != end && *stop != ','))
+        return invalid_input("--tokens: expected token ids such as 1,2,3, found " +
+                             dump_json(Json(list)));
+      out.push_back(token);
+      if (stop == end) break;
+      at = stop + 1;
+    }
+  }
+  return out;
 }
 
 // One row per position, or only the last.
@@ -82,7 +103,9 @@ Result<KvType> kv_type(const std::string& name) {
   return invalid_input("--kv: expected f32, f16, bf16, q8_0 or q4_0, found \"" + name + "\"");
 }
 
-Result<int> run_logits(const Options& options, CommandContext& context) {
+Result<int> run_logits(const Options& given, CommandContext& context) {
+  Options options = given;
+  SWARM_TRY(options.tokens, parse_tokens(options.token_lists));
   SWARM_TRY(auto file, engine::model::open_model(options.model));
   TransformerOptions model_options;
   const KvTypeNames kv = split_kv_types(options.kv);
@@ -93,7 +116,9 @@ Result<int> run_logits(const Options& options, CommandContext& context) {
   model_options.batch_tokens_max = kBatchTokens;
   model_options.threads = options.threads;
   model_options.isa = options.isa;
-  SWARM_TRY(auto model, Transformer::open(std::move(file), model_options));
+  auto opened = Transformer::open(std::move(file), model_options);
+  if (!opened) return in_flags(opened.error());
+  const std::unique_ptr<Transformer> model = std::move(*opened);
   SWARM_TRY_VOID(check_tokens(options, model->config()));
   const auto rows = compute(*model, options);
   if (options.json) {
@@ -111,15 +136,14 @@ void register_logits(CLI::App& app, CommandContext& context) {
   auto options = std::make_shared<Options>();
   sub->add_option("--model", options->model, "GGUF file or synth:PRESET[:TYPE[:LAYERS]]")
       ->required();
-  sub->add_option("--tokens", options->tokens, "token ids, separated by commas")
-      ->delimiter(',')
+  sub->add_option("--tokens", options->token_lists, "token ids, separated by commas")
+      ->type_name("N,N,..")
       ->required();
   sub->add_flag("--all", options->all, "one row per position, not only the last");
   sub->add_option("--kv", options->kv, "type of K and V in the cache, or apart: q8_0/q4_0")
       ->capture_default_str();
   sub->add_option("--isa", options->isa, "auto, reference, avx2 or avx512")->capture_default_str();
-  sub->add_option("--threads", options->threads, "0 = one per core")
-      ->check(CLI::Range(0, 1024))
+  expect_whole(sub->add_option("--threads", options->threads, "0 = one per core"), 0, 1024)
       ->capture_default_str();
   sub->add_flag("--json", options->json, "print {\"tokens\": [..], \"logits\": [[..]]}");
   set_action(*sub, context, options, run_logits);

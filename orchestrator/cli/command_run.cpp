@@ -14,8 +14,10 @@
 #include <iomanip>
 
 #include "engine/base/units.h"
+#include "orchestrator/cli/checks.h"
 #include "orchestrator/cli/commands.h"
 #include "orchestrator/cli/files.h"
+#include "orchestrator/cli/interrupt.h"
 #include "orchestrator/cli/live_view.h"
 #include "orchestrator/cli/text.h"
 #include "orchestrator/orchestrator.h"
@@ -97,7 +99,8 @@ run::RunResult drive(const config::Config& config, run::RunSettings settings,
                      CommandContext& context, LiveView* view) {
   net::io_context io(1);
   net::cancellation_signal cancel;
-  net::signal_set signals(io, SIGINT, SIGTERM);
+  net::signal_set signals(io);
+  for (const int signal : interrupt_signals()) signals.add(signal);
   bool asked = false;
   std::function<void()> arm = [&] {
     signals.async_wait([&](const boost::system::error_code& error, int) {
@@ -172,7 +175,7 @@ void register_run(CLI::App& app, CommandContext& context) {
   add_file_options(*sub, options->file);
   sub->add_option("--run-id", options->id, "name of the run; unset = made from the time")
       ->type_name("ID");
-  sub->add_option("--seed", options->seed, "of sampling and of random topologies")
+  expect_seed(sub->add_option("--seed", options->seed, "of sampling and of random topologies"))
       ->capture_default_str();
   sub->add_flag("--dry-run", options->dry_run, "print the plan; start nothing");
   sub->add_flag("--json", options->json, "events as JSON lines, the result last");

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "engine/base/json.h"
+#include "orchestrator/cli/checks.h"
 #include "orchestrator/cli/commands.h"
 #include "orchestrator/topology/routing.h"
 
@@ -20,7 +21,7 @@ struct Scores {
   topology::ScoreMatrix matrix;
 };
 
-constexpr size_t kAgentsMax = 4096;
+constexpr int32_t kAgentsMax = 4096;
 
 Result<Scores> parse_scores(const Json& json, const std::string& file) {
   const auto bad = [&](const std::string& message) {
@@ -30,7 +31,7 @@ Result<Scores> parse_scores(const Json& json, const std::string& file) {
     return bad("expected {\"agents\": [..], \"scores\": [[..]]}");
   const Json& rows = json["scores"];
   const size_t n = rows.size();
-  if (n == 0 || n > kAgentsMax)
+  if (n == 0 || n > size_t{kAgentsMax})
     return bad("expected 1 to " + std::to_string(kAgentsMax) + " rows in \"scores\", found " +
                std::to_string(n));
   Scores out{.agents = {}, .matrix = topology::ScoreMatrix(static_cast<int32_t>(n))};
@@ -100,11 +101,10 @@ void register_topology(CLI::App& app, CommandContext& context) {
                   "JSON {\"agents\": [..], \"scores\": [[..]]}, row = consumer, column = provider "
                   "(- for stdin)")
       ->required();
-  sub->add_option("--tau", options->match.tau, "an edge needs a score above this")
-      ->check(CLI::Number)
+  expect_number(sub->add_option("--tau", options->match.tau, "an edge needs a score above this"))
       ->required();
-  sub->add_option("--k-in", options->match.k_in, "most providers per consumer")
-      ->check(CLI::Range(1, static_cast<int>(kAgentsMax)))
+  expect_whole(sub->add_option("--k-in", options->match.k_in, "most providers per consumer"), 1,
+               kAgentsMax)
       ->required();
   sub->add_flag("--json", options->json, "print one JSON object");
   set_action(*sub, context, options, run_topology);

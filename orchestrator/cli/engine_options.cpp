@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "engine/base/units.h"
+#include "orchestrator/cli/checks.h"
 
 namespace swarm::cli {
 
@@ -19,7 +20,8 @@ void add_engine_options(CLI::App& app, engine::EngineConfig& config) {
       ->type_name("MODEL");
   app.add_option("--device", config.device, "auto, cpu or cuda:N")->capture_default_str();
   app.add_option("--isa", config.isa, "auto, reference, avx2 or avx512")->capture_default_str();
-  app.add_option("--threads", config.threads, "0 = one per core")->capture_default_str();
+  expect_whole(app.add_option("--threads", config.threads, "0 = one per core"), 0, 1024)
+      ->capture_default_str();
   app.add_option_function<std::string>(
          "--kv",
          [&config](const std::string& types) {
@@ -38,20 +40,31 @@ void add_engine_options(CLI::App& app, engine::EngineConfig& config) {
          },
          "largest KV cache, such as 4GiB (default: enough, at most 1GiB)")
       ->type_name("BYTES");
-  app.add_option("--ctx", config.context_max, "context in tokens, 0 = the model's own")
+  expect_whole(
+      app.add_option("--ctx", config.context_max, "context in tokens, 0 = the model's own"), 0,
+      INT32_MAX)
       ->capture_default_str();
-  app.add_option("--page-tokens", config.page_tokens, "tokens of one KV page")
+  expect_whole(app.add_option("--page-tokens", config.page_tokens, "tokens of one KV page"), 1, 256)
       ->capture_default_str();
-  app.add_option_function<int32_t>(
-         "--max-running",
-         [&config](int32_t count) {
-           config.max_running = count;
-           config.max_resident = std::max(config.max_resident, count);
-         },
-         "sequences decoded together (default: 16)")
+  expect_whole(app.add_option_function<int32_t>(
+                   "--max-running",
+                   [&config](int32_t count) {
+                     config.max_running = count;
+                     config.max_resident = std::max(config.max_resident, count);
+                   },
+                   "sequences decoded together (default: 16)"),
+               1, 4096)
       ->type_name("N");
-  app.add_option("--batch-tokens", config.prefill_batch_tokens, "tokens of one step")
+  expect_whole(app.add_option("--batch-tokens", config.prefill_batch_tokens, "tokens of one step"),
+               1, 1 << 16)
       ->capture_default_str();
+}
+
+Result<std::unique_ptr<engine::Engine>> open_engine(const engine::EngineConfig& config,
+                                                    const CommandContext& context) {
+  auto engine = engine::Engine::open(config, context.clock, {}, context.accelerator);
+  if (!engine) return in_flags(engine.error());
+  return engine;
 }
 
 }  // namespace swarm::cli

@@ -8,11 +8,19 @@ namespace swarm::cli {
 
 struct Interrupt::State {
   boost::asio::io_context io;
-  boost::asio::signal_set signals{io, SIGINT, SIGTERM};
+  boost::asio::signal_set signals{io};
   bool raised = false;
 };
 
+std::vector<int> interrupt_signals() {
+  std::vector<int> out{SIGINT, SIGTERM};
+  struct sigaction now {};
+  if (::sigaction(SIGHUP, nullptr, &now) == 0 && now.sa_handler != SIG_IGN) out.push_back(SIGHUP);
+  return out;
+}
+
 Interrupt::Interrupt() : state_(std::make_unique<State>()) {
+  for (const int signal : interrupt_signals()) state_->signals.add(signal);
   state_->signals.async_wait([state = state_.get()](const boost::system::error_code& error, int) {
     if (error) return;
     state->raised = true;

@@ -6,6 +6,7 @@
 
 #include "engine/kernels/linked_accelerator.h"
 #include "orchestrator/cli/commands.h"
+#include "orchestrator/cli/interrupt.h"
 
 // Where no command listens, there is nothing to be saved.
 extern "C" void leave(int) { ::_exit(swarm::cli::kExitInterrupted); }
@@ -13,8 +14,7 @@ extern "C" void leave(int) { ::_exit(swarm::cli::kExitInterrupted); }
 int main(int argc, char** argv) {
   // A peer that closes its pipe is an error code of the write, never the end of the process.
   std::signal(SIGPIPE, SIG_IGN);
-  std::signal(SIGINT, leave);
-  std::signal(SIGTERM, leave);
+  for (const int signal : swarm::cli::interrupt_signals()) std::signal(signal, leave);
   std::ios::sync_with_stdio(false);
   return swarm::cli::run_program(argc, argv, std::cin, std::cout, std::cerr,
                                  swarm::engine::kernels::linked_accelerator());

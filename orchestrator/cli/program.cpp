@@ -4,21 +4,31 @@
 #include <cstring>
 #include <fstream>
 #include <iterator>
-#include <map>
+#include <optional>
 #include <vector>
 
 #include "engine/base/check.h"
 #include "engine/base/json.h"
+#include "engine/base/utf8.h"
+#include "orchestrator/cli/checks.h"
 #include "orchestrator/cli/commands.h"
 
 namespace swarm::cli {
 namespace {
 
-const std::map<std::string, LogLevel> kLogLevels{{"debug", LogLevel::debug},
-                                                 {"info", LogLevel::info},
-                                                 {"warn", LogLevel::warn},
-                                                 {"error", LogLevel::error},
-                                                 {"off", LogLevel::off}};
+// Word and number of each level.
+std::vector<std::pair<std::string, std::string>> log_levels() {
+  std::vector<std::pair<std::string, std::string>> out;
+  const auto add = [&](const char* word, LogLevel level) {
+    out.emplace_back(word, std::to_string(static_cast<int>(level)));
+  };
+  add("debug", LogLevel::debug);
+  add("info", LogLevel::info);
+  add("warn", LogLevel::warn);
+  add("error", LogLevel::error);
+  add("off", LogLevel::off);
+  return out;
+}
 
 constexpr const char* kExitCodesHelp =
     "Exit codes: 0 ok, 1 run failed, 2 invalid input, 3 environment (model, device, server or file "
@@ -56,6 +66,15 @@ std::string command_problem(const CLI::App& app, int argc, const char* const* ar
            (near.empty() ? "; commands: " + list : "; did you mean \"" + near + "\"?");
   }
   return "expected a command: " + list;
+}
+
+// Everything after this may take arguments for UTF-8: journals and JSON are made of them.
+std::optional<Error> not_utf8(int argc, const char* const* argv) {
+  for (int i = 1; i < argc; ++i)
+    if (!utf8_is_valid(argv[i]))
+      return invalid_input("argument " + std::to_string(i) + ": expected UTF-8 text, found \"" +
+                           utf8_sanitize(argv[i]) + "\"");
+  return std::nullopt;
 }
 
 int run_action(CommandContext& context) {
@@ -104,8 +123,8 @@ int report_errors(std::span<const Error> errors, const std::string& text,
   });
   const int code = exit_code(decides == errors.end() ? ErrorKind::environment : decides->kind);
   if (text.empty())
-    for (const Error& error : errors) context.err << error.to_text() << "\n";
-  context.err << text;
+    for (const Error& error : errors) context.err << visible(error.to_text()) << "\n";
+  context.err << visible(text);
   if (!context.json) return code;
   Json list = Json::array();
   for (const Error& error : errors) {
@@ -128,8 +147,9 @@ int run_program(int argc, const char* const* argv, std::istream& in, std::ostrea
   app.footer(kExitCodesHelp);
   app.get_formatter()->column_width(34);
   LogLevel level = LogLevel::warn;
-  app.add_option("--log-level", level, "what goes to stderr: debug, info, warn, error or off")
-      ->transform(CLI::CheckedTransformer(kLogLevels, CLI::ignore_case).description(""))
+  expect_one_of(app.add_option("--log-level", level,
+                               "what goes to stderr: debug, info, warn, error or off"),
+                log_levels())
       ->type_name("LEVEL");
 
   const SteadyClock clock;
@@ -137,6 +157,7 @@ int run_program(int argc, const char* const* argv, std::istream& in, std::ostrea
   context.accelerator = accelerator;
   if (argc > 0) context.program = argv[0];
   register_all(app, context);
+  if (const std::optional<Error> wrong = not_utf8(argc, argv)) return report(*wrong, context);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& e) {  // --help and --version

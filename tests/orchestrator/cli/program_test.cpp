@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/base/json.h"
 #include "orchestrator/cli/commands.h"
 #include "tests/support/support.h"
 
@@ -119,4 +120,88 @@ TEST_CASE("cli: embed prints unit vectors and cosines; a text without words has 
   const Ran wordless = run({"embed", "", "?"});
   CHECK(wordless.code == 2);
   CHECK(wordless.err == "error: expected a text with words, found \"\"\n");
+}
+
+TEST_CASE("cli: values out of range are refused in the words of the option") {
+  const test::TempDir dir;
+  const std::string scores = (dir.path() / "scores.json").string();
+  test::write_file(scores, R"({"scores": [[null, 0.5], [0.5, null]]})");
+  struct Case {
+    std::vector<const char*> arguments;
+    const char* message;
+  };
+  const char* model = "synth:qwen3moe-tiny:F32:1";
+  const Case cases[] = {
+      {{"topology", scores.c_str(), "--k-in", "1", "--tau", "nan"},
+       "--tau: expected a finite number, found \"nan\""},
+      {{"topology", scores.c_str(), "--k-in", "1", "--tau", "1e999"},
+       "--tau: expected a finite number, found \"1e999\""},
+      {{"logits", "--model", model, "--tokens", ""},
+       "--tokens: expected token ids such as 1,2,3, found \"\""},
+      {{"logits", "--model", model, "--tokens", "1,,2"}, "found \"1,,2\""},
+      {{"logits", "--model", model, "--tokens", "1,-2"}, "found \"1,-2\""},
+      {{"generate", "--model", model, "--prompt", "x", "--seed", "-1"},
+       "--seed: expected an integer from 0 to 18446744073709551615, found \"-1\""},
+      {{"run", "x.yaml", "--seed", "-1"}, "--seed: expected an integer from 0 to"},
+      {{"generate", "--model", model, "--prompt", "x", "--ctx", "40000"},
+       "--ctx: expected at most 32768 (the context of the model), found 40000"},
+      {{"generate", "--model", model, "--prompt", "x", "--kv-bytes", "12foo"},
+       "--kv-bytes: expected bytes such as \"8GiB\", found \"12foo\""},
+      {{"generate", "--model", model, "--prompt", "x", "--kv-bytes", "1"},
+       "--kv-bytes: one page of 16 tokens takes"},
+      {{"generate", "--model", model, "--prompt", "x", "--kv", "f17"},
+       "--kv: expected one of f32, f16, bf16, q8_0, q4_0, found \"f17\""},
+      {{"generate", "--model", model, "--prompt", "x", "--top-p", "3"},
+       "--top-p: expected a number in (0, 1], found 3"},
+      {{"bench", "--model", model, "--repetitions", "0"},
+       "--repetitions: expected an integer from 1 to 10000, found \"0\""},
+      {{"bench", "--model", model, "--depth", "-4"}, "--depth: expected an integer from 0 to"},
+      {{"bench", "--model", model, "--threads", "-3"}, "--threads: expected an integer from 0 to"},
+      {{"--log-level", "dbug", "schema"},
+       "--log-level: expected one of debug, info, warn, error, off, found \"dbug\"; did you mean "
+       "\"debug\"?"}};
+  for (const Case& c : cases) {
+    CAPTURE(c.message);
+    const Ran ran = run(c.arguments);
+    CHECK(ran.code == 2);
+    CHECK(ran.out.empty());
+    CAPTURE(ran.err);
+    CHECK(ran.err.find(c.message) != std::string::npos);
+  }
+  const char* in = scores.c_str();
+  CHECK(run({"--log-level", "WARN", "topology", in, "--k-in", "1", "--tau", "0"}).code == 0);
+}
+
+TEST_CASE("cli: a schema that cannot be used is told with its file") {
+  const test::TempDir dir;
+  const std::string schema = (dir.path() / "schema.json").string();
+  test::write_file(schema, R"({"type": "object", "unheard": 1})");
+  const Ran ran = run({"generate", "--model", "synth:qwen3-tiny:F32:1", "--prompt", "x",
+                       "--json-schema", schema.c_str(), "--json"});
+  CHECK(ran.code == 2);
+  const Json error = parse_json(ran.out).value()["errors"][0];
+  CHECK(error["file"] == schema);
+  CHECK(error["message"] == "#/unheard: unsupported keyword \"unheard\"");
+}
+
+TEST_CASE("cli: arguments are UTF-8, and what is shown of them never moves the cursor") {
+  const Ran bytes = run({"validate", "a\xff.yaml"});
+  CHECK(bytes.code == 2);
+  CHECK(bytes.err == "error: argument 2: expected UTF-8 text, found \"a\xef\xbf\xbd.yaml\"\n");
+  const Ran control = run({"validate", "a\x1b[31m\xc2\x9b.yaml"});
+  CHECK(control.code == 3);
+  CHECK(control.err.find('\x1b') == std::string::npos);
+  CHECK(control.err.find("\"a\\x1b[31m\\x9b.yaml\"") != std::string::npos);
+}
+
+TEST_CASE("cli: a template that never ends is invalid input") {
+  const test::TempDir dir;
+  const std::string file = (dir.path() / "endless.jinja").string();
+  const std::string messages = (dir.path() / "messages.json").string();
+  test::write_file(file, "{% for i in range(99999) %}{% for j in range(9999) %}{% endfor %}"
+                         "{% endfor %}");
+  test::write_file(messages, R"([{"role": "user", "content": "x"}])");
+  const Ran ran = run({"template", "--template", file.c_str(), "--messages", messages.c_str()});
+  CHECK(ran.code == 2);
+  CHECK(ran.err.find("steps") != std::string::npos);
 }
