@@ -84,6 +84,7 @@ struct Output {
   Finish finish = Finish::none;           // != none exactly once per request
   Report report = {};                     // filled when finish != none
   std::string error = {};                 // why, when finish == failed
+  ErrorKind error_kind = ErrorKind::failed;   // environment: the device is lost, for good
 };
 
 struct EngineStats {

@@ -169,17 +169,19 @@ void StepLoop::book_plan(const sched::StepPlan& plan, TimePoint now,
 // request has been ended.
 bool StepLoop::run_model(const sched::StepPlan& plan) {
   std::string reason;
+  ErrorKind kind = ErrorKind::failed;
   try {
     forward(plan);
     return true;
   } catch (const ErrorException& error) {
     reason = error.error().message;
-    if (error.error().kind == ErrorKind::environment) lost_ = reason;
+    kind = error.error().kind;
+    if (kind == ErrorKind::environment) lost_ = reason;
   } catch (const std::exception& error) {
     reason = error.what();
   }
   reason = "the forward pass failed: " + reason;
-  while (!live_.empty()) finish(live_.begin()->first, Finish::failed, reason);
+  while (!live_.empty()) finish(live_.begin()->first, Finish::failed, reason, kind);
   scheduler_.clear_cache();           // copies may be half done
   return false;
 }
@@ -241,7 +243,7 @@ void StepLoop::emit(RequestId id, const Advance& advance) {
 }
 
 // The final Output: the last token of this step if the request has one, else a bare one.
-void StepLoop::finish(RequestId id, Finish finish, std::string error) {
+void StepLoop::finish(RequestId id, Finish finish, std::string error, ErrorKind kind) {
   const auto found = live_.find(id);
   Live& live = found->second;
   const TimePoint now = clock_.now();
@@ -261,6 +263,7 @@ void StepLoop::finish(RequestId id, Finish finish, std::string error) {
   outputs_.back().finish = finish;
   outputs_.back().report = live.report;
   outputs_.back().error = std::move(error);
+  outputs_.back().error_kind = kind;
   if (finish == Finish::failed)
     scheduler_.discard(id.value, now);
   else

@@ -63,7 +63,8 @@ class StepLoop {
   void forward(const sched::StepPlan& plan);
   void advance(const sched::StepPlan& plan);
   void emit(RequestId id, const Advance& advance);
-  void finish(RequestId id, Finish finish, std::string error = "");
+  void finish(RequestId id, Finish finish, std::string error = "",
+              ErrorKind kind = ErrorKind::failed);
 
   model::Transformer& transformer_;
   StepLoopOptions options_;

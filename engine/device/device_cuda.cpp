@@ -48,14 +48,10 @@ Status read_info(int32_t index, DeviceInfo& out) {
 }
 
 std::string why_none(cudaError_t error, const CudaDevices& found) {
-  if (found.driver_version == 0) return "no NVIDIA driver";
-  if (error == cudaErrorInsufficientDriver)
-    return "the NVIDIA driver is too old: it runs CUDA " +
-           cuda_version_text(found.driver_version) + ", this build needs " +
-           cuda_version_text(found.runtime_version);
-  if (error == cudaErrorNoDevice)
-    return "no CUDA device (or CUDA_VISIBLE_DEVICES hides it)";
-  return text_of(error);
+  const NoDevices why = error == cudaErrorInsufficientDriver ? NoDevices::driver_too_old
+                        : error == cudaErrorNoDevice         ? NoDevices::no_device
+                                                             : NoDevices::other;
+  return no_devices_text(why, found, text_of(error));
 }
 
 Status read_free_memory(DeviceInfo& info) {
@@ -175,13 +171,6 @@ class CudaBackend final : public Backend {
   DeviceInfo info_;
 };
 
-std::string no_kernels(const DeviceInfo& info) {
-  return "no kernels for " + info.id() + " (" + info.name + ", compute capability " +
-         std::to_string(info.compute_major) + "." + std::to_string(info.compute_minor) +
-         "): this build has " SWARM_CUDA_ARCHITECTURES
-         "; configure with -DSWARM_CUDA_ARCHITECTURES=native";
-}
-
 // Runs the smallest kernel there is: what stops every kernel is said here, before a model is read.
 Status probe(Backend& backend) {
   void* memory = nullptr;
@@ -242,8 +231,8 @@ Result<std::unique_ptr<Backend>> make_cuda_backend(int32_t index) {
     const bool image = error == cudaErrorNoKernelImageForDevice ||
                        error == cudaErrorInvalidDeviceFunction ||
                        error == cudaErrorUnsupportedPtxVersion;
-    return environment_error(image ? no_kernels(backend->info())
-                                   : "cannot use " + wanted + ": " + text_of(error));
+    if (image) return no_kernels_error(backend->info(), SWARM_CUDA_ARCHITECTURES);
+    return environment_error("cannot use " + wanted + ": " + text_of(error));
   }
   status = probe(*backend);
   if (!status.ok()) return environment_error("cannot use " + wanted + ": " + status.text);

@@ -12,6 +12,27 @@ std::string cuda_version_text(int32_t version) {
   return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
 }
 
+std::string no_devices_text(NoDevices why, const CudaDevices& found, const std::string& other) {
+  if (found.driver_version == 0) return "no NVIDIA driver";
+  switch (why) {
+    case NoDevices::no_device: return "no CUDA device (or CUDA_VISIBLE_DEVICES hides it)";
+    case NoDevices::driver_too_old:
+      return "the NVIDIA driver is too old: it runs CUDA " +
+             cuda_version_text(found.driver_version) + ", this build needs " +
+             cuda_version_text(found.runtime_version);
+    case NoDevices::other: break;
+  }
+  return other;
+}
+
+Error no_kernels_error(const DeviceInfo& info, std::string_view architectures) {
+  return environment_error("no kernels for " + info.id() + " (" + info.name +
+                           ", compute capability " + std::to_string(info.compute_major) + "." +
+                           std::to_string(info.compute_minor) + "): this build has " +
+                           std::string(architectures) +
+                           "; configure with -DSWARM_CUDA_ARCHITECTURES=native");
+}
+
 Result<std::optional<int32_t>> choose_device(std::string_view wanted, const CudaDevices& cuda) {
   using Choice = std::optional<int32_t>;
   if (wanted == "cpu") return Choice();

@@ -43,6 +43,12 @@ struct CudaDevices {
 enum class FreeMemory : uint8_t { skip, ask };
 CudaDevices list_cuda_devices(FreeMemory free_memory = FreeMemory::skip);
 
+// Why a list is empty. found has the versions; other is what the driver said.
+enum class NoDevices : uint8_t { no_device, driver_too_old, other };
+std::string no_devices_text(NoDevices why, const CudaDevices& found, const std::string& other);
+// A card that this build was not compiled for.
+Error no_kernels_error(const DeviceInfo& info, std::string_view architectures);
+
 // "13.0" of 13000.
 std::string cuda_version_text(int32_t version);
 

@@ -47,7 +47,7 @@ class Bench {
     while (!engine_.idle()) {
       if (interrupt_.raised()) return interrupted();
       for (const engine::Output& output : engine_.step())
-        if (output.finish == engine::Finish::failed) return failed(output.error);
+        if (output.finish == engine::Finish::failed) return Error{output.error_kind, output.error};
     }
     return per_second(tokens, begin);
   }
@@ -107,8 +107,9 @@ class Bench {
   static Error interrupted() { return Error{ErrorKind::cancelled, "interrupted"}; }
 
   static Error ended_early(const engine::Output& output) {
-    return failed("a sequence ended before it was measured: " +
-                  std::string(to_string(output.finish)) + " " + output.error);
+    return Error{output.error_kind, "a sequence ended before it was measured: " +
+                                        std::string(to_string(output.finish)) + " " +
+                                        output.error};
   }
 
   double per_second(int64_t tokens, TimePoint begin) const {

@@ -229,7 +229,7 @@ Result<int> run_generate(const Options& options, CommandContext& context) {
   printer.flush();
   if (interrupt.raised()) return kExitInterrupted;
   for (const GenerationEntry& entry : entries)
-    if (entry.finish == Finish::failed) return kExitRunFailed;
+    if (entry.finish == Finish::failed) return exit_code(entry.error_kind);
   return kExitOk;
 }
 

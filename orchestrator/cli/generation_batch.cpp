@@ -59,6 +59,7 @@ class Runner {
     entry.finish = output.finish;
     entry.report = output.report;
     entry.error = output.error;
+    entry.error_kind = output.error_kind;
     numbers_.erase(output.id);
     if (hooks_.on_end) hooks_.on_end(number);
   }

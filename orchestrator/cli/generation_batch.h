@@ -22,6 +22,7 @@ struct GenerationEntry {
   engine::Finish finish = engine::Finish::none;
   engine::Report report = {};
   std::string error = {};
+  ErrorKind error_kind = ErrorKind::failed;
 };
 
 struct GenerationHooks {

@@ -192,7 +192,8 @@ Async<agents::ModelReply> EngineModel::generate(agents::ModelRequest request) {
     if (progress->finish == engine::Finish::none) continue;
     pending.end();
     if (progress->finish == engine::Finish::failed)
-      throw ErrorException(failed("model " + name_ + ": " + progress->error));
+      throw ErrorException(
+          Error{progress->error_kind, "model " + name_ + ": " + progress->error});
     if (progress->finish == engine::Finish::cancelled)
       throw ErrorException(Error{ErrorKind::cancelled, "the engine is shutting down"});
     co_return to_reply(reader->finish(), *progress, request);

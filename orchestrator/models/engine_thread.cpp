@@ -123,6 +123,7 @@ void EngineThread::step() {
     mine.finish = output.finish;
     mine.report = output.report;
     mine.error = output.error;
+    mine.error_kind = output.error_kind;
   }
   {
     // Before anybody hears of an end: who then asks must not find the request still running.

@@ -29,6 +29,7 @@ struct Progress {
   engine::Finish finish = engine::Finish::none;  // != none in the last one
   engine::Report report = {};
   std::string error = {};
+  ErrorKind error_kind = ErrorKind::failed;      // environment: the device is lost
   std::optional<Error> refused = std::nullopt;   // submit() said no; the last one
   bool prefill = false;                          // it has left the queue
 };

@@ -76,9 +76,14 @@ Async<agents::ModelReply> MeteredModel::generate(agents::ModelRequest request) {
     live.add(progress);
     if (observe) observe(progress);
   };
-  agents::ModelReply reply = co_await model_.generate(std::move(request));
-  live.replace_by(reply.usage);
-  co_return reply;
+  try {
+    agents::ModelReply reply = co_await model_.generate(std::move(request));
+    live.replace_by(reply.usage);
+    co_return reply;
+  } catch (const ErrorException& e) {
+    if (e.error().kind == ErrorKind::environment) meter_.model_lost_ = true;
+    throw;
+  }
 }
 
 }  // namespace swarm::run

@@ -29,6 +29,8 @@ class Meter {
 
   void count_tool_call() { ++totals_.tool_calls; }
   const Totals& totals() const { return totals_; }
+  // A model is gone for good (its device was lost): a run that fails has failed for that reason.
+  bool model_lost() const { return model_lost_; }
 
  private:
   class Live;
@@ -42,6 +44,7 @@ class Meter {
   config::Limits limits_;
   Totals totals_;
   int64_t live_tokens_ = 0;   // of calls without a reply yet
+  bool model_lost_ = false;
 };
 
 // Passes everything through, counting. Throws ErrorException{budget} when a limit is reached.

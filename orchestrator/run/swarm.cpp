@@ -135,7 +135,11 @@ class SwarmRun {
     result_.outputs = outcome.outputs;
     result_.rounds = outcome.rounds;
     result_.degraded = outcome.degraded;
-    if (outcome.outcome == "timeout") result_.kind = ErrorKind::timeout;
+    if (outcome.outcome == "timeout") {
+      result_.kind = ErrorKind::timeout;
+    } else if (meter_.model_lost()) {
+      result_.kind = ErrorKind::environment;
+    }
   }
 
   // The strand stays free meanwhile, so that Ctrl-C and limits.wall are heard: they stop it.

@@ -35,6 +35,7 @@ struct Answer {
   Finish finish = Finish::none;
   Report report;
   std::string error;
+  ErrorKind error_kind = ErrorKind::failed;
 };
 
 struct LoopWorld {
@@ -62,6 +63,7 @@ struct LoopWorld {
       answer.finish = output.finish;
       answer.report = output.report;
       answer.error = output.error;
+      answer.error_kind = output.error_kind;
     }
     loop.check_integrity();
     clock.advance(std::chrono::milliseconds(1));

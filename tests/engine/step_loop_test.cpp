@@ -301,6 +301,7 @@ TEST_CASE("step_loop: a lost device answers every request and refuses later ones
   for (const auto& [id, answer] : world.answers) {
     CHECK(answer.finish == Finish::failed);
     CHECK(answer.error == "the forward pass failed: fake device lost");
+    CHECK(answer.error_kind == ErrorKind::environment);
   }
   CHECK(world.loop.idle());
   const auto refused = world.loop.submit({.prompt = prompt_of(0, 9), .max_tokens = 3}, nullptr);

@@ -13,12 +13,17 @@ class FailingBackend final : public engine::device::Backend {
   using K = engine::device::CopyKind;
 
  public:
+  explicit FailingBackend(const engine::device::HostOptions& options = {})
+      : inner_(engine::device::make_host_backend(options)) {}
+
   // The verb after `verbs` more good ones fails, and every later one; counting starts anew.
   void fail_after(int verbs) {
     fail_at_ = verbs;
     calls_ = 0;
   }
   int calls() const { return calls_; }
+  // The same, counted in launches of kernels from now on.
+  void fail_after_launches(int launches) { launches_left_ = launches; }
 
   const engine::device::DeviceInfo& info() const override { return inner_->info(); }
   S bind() override { return verb([&] { return inner_->bind(); }); }
@@ -62,6 +67,7 @@ class FailingBackend final : public engine::device::Backend {
     return verb([&] { return inner_->launch_graph(e, s); });
   }
   S launch_error(int e) override {
+    if (launches_left_ >= 0 && launches_left_-- == 0) fail_after(0);
     return verb([&] { return inner_->launch_error(e); });
   }
   S synchronize() override { return verb([&] { return inner_->synchronize(); }); }
@@ -81,7 +87,8 @@ class FailingBackend final : public engine::device::Backend {
     return call();
   }
 
-  std::unique_ptr<engine::device::Backend> inner_ = engine::device::make_host_backend({});
+  std::unique_ptr<engine::device::Backend> inner_;
+  int launches_left_ = -1;
   int fail_at_ = -1;
   int calls_ = 0;
 };

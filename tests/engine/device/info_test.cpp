@@ -55,6 +55,23 @@ TEST_CASE("devices: a card that is not there cannot be opened") {
   CHECK(opened.error().message.find("no device \"cuda:999\": ") == 0);
 }
 
+TEST_CASE("devices: what is missing is said: driver, newer driver, device, kernels") {
+  const CudaDevices none{.runtime_version = 13000, .driver_version = 0, .devices = {}};
+  CHECK(no_devices_text(NoDevices::other, none, "x") == "no NVIDIA driver");
+  const CudaDevices old{.runtime_version = 13000, .driver_version = 12040, .devices = {}};
+  CHECK(no_devices_text(NoDevices::driver_too_old, old, "x") ==
+        "the NVIDIA driver is too old: it runs CUDA 12.4, this build needs 13.0");
+  CHECK(no_devices_text(NoDevices::no_device, old, "x") ==
+        "no CUDA device (or CUDA_VISIBLE_DEVICES hides it)");
+  CHECK(no_devices_text(NoDevices::other, old, "unknown error") == "unknown error");
+  const Error wrong = no_kernels_error({.kind = DeviceKind::cuda, .index = 1, .name = "Old Card",
+                                        .compute_major = 7, .compute_minor = 5,
+                                        .memory_free_bytes = {}}, "80 90a 120");
+  CHECK(wrong.kind == ErrorKind::environment);
+  CHECK(wrong.message == "no kernels for cuda:1 (Old Card, compute capability 7.5): this build has "
+                         "80 90a 120; configure with -DSWARM_CUDA_ARCHITECTURES=native");
+}
+
 TEST_CASE("devices: CUDA versions as people write them") {
   CHECK(cuda_version_text(13000) == "13.0");
   CHECK(cuda_version_text(12040) == "12.4");

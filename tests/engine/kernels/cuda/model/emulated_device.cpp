@@ -11,12 +11,16 @@ namespace swarm::test {
 using engine::device::Device;
 using engine::device::HostStream;
 
-std::unique_ptr<Device> make_emulated_device(const simt::EmulatorOptions& order) {
+engine::device::HostOptions emulated_host(const simt::EmulatorOptions& order) {
   const auto emulator = std::make_shared<simt::Emulator>(order);
-  return Device::open_host({.launcher = [emulator](HostStream& stream) {
+  return {.launcher = [emulator](HostStream& stream) {
     return std::make_shared<simt::EmulatedStream>(simt::EmulatedStream{
         *emulator, [&stream](std::function<void()> work) { stream.run(std::move(work)); }});
-  }});
+  }};
+}
+
+std::unique_ptr<Device> make_emulated_device(const simt::EmulatorOptions& order) {
+  return Device::open_host(emulated_host(order));
 }
 
 std::unique_ptr<engine::kernels::Kernels> open_emulated(

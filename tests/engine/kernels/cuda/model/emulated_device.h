@@ -10,6 +10,8 @@
 
 namespace swarm::test {
 
+// Options of a host device whose streams run kernels in the emulator.
+engine::device::HostOptions emulated_host(const simt::EmulatorOptions& order = {});
 std::unique_ptr<engine::device::Device> make_emulated_device(
     const simt::EmulatorOptions& order = {});
 
