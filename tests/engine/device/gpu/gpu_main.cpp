@@ -8,10 +8,12 @@
 #include "engine/device/info.h"
 
 int main(int argc, char** argv) {
+  doctest::Context context(argc, argv);
+  if (context.shouldExit()) return context.run();        // a question, such as --list-test-cases
   const auto cuda = swarm::engine::device::list_cuda_devices();
   if (cuda.devices.empty()) {
     std::cout << "skipped: no card: " << cuda.reason << "\n";
     return 77;
   }
-  return doctest::Context(argc, argv).run();
+  return context.run();
 }

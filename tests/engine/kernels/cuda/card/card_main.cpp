@@ -11,12 +11,13 @@
 int main(int argc, char** argv) {
   // Tests read results right after a launch. Before the first call into CUDA, which reads it.
   setenv("CUDA_LAUNCH_BLOCKING", "1", 1);
+  doctest::Context context(argc, argv);
+  if (context.shouldExit()) return context.run();        // a question, such as --list-test-cases
   const auto cuda = swarm::engine::device::list_cuda_devices();
   if (cuda.devices.empty()) {
     std::cout << "skipped: no card: " << cuda.reason << "\n";
     return 77;
   }
-  doctest::Context context(argc, argv);
   if (!swarm::test::use_card_memory()) {
     std::cout << "the card has no managed memory\n";
     return 1;
