@@ -63,6 +63,14 @@ std::string suggestion(std::string_view name, std::span<const std::string> known
   return "; known tools: " + join(known);
 }
 
+// Names in the form of the pattern: whoever writes shop/prise reads shop/price.
+std::vector<std::string> as_written(std::string_view pattern, std::vector<std::string> names) {
+  if (pattern.find('/') == std::string_view::npos) return names;
+  for (std::string& name : names)
+    if (const size_t cut = name.find("__"); cut != std::string::npos) name.replace(cut, 2, "/");
+  return names;
+}
+
 ToolResult error_result(std::string text) {
   return ToolResult{.text = std::move(text), .is_error = true, .truncated = false};
 }
@@ -127,7 +135,7 @@ Result<std::vector<Tool*>> Registry::select(std::span<const std::string> pattern
     }
     if (!any)
       return invalid_input("unknown tool \"" + pattern + "\"" +
-                           suggestion(form, names_of(tools_)));
+                           suggestion(pattern, as_written(pattern, names_of(tools_))));
   }
   std::vector<Tool*> out;
   for (size_t i = 0; i < tools_.size(); ++i)

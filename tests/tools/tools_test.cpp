@@ -178,8 +178,8 @@ TEST_CASE("registry: select takes names and globs in registry order without dupl
   CHECK(names({"*"}) == "calculator fs__read_file fs__read_dir fs__write shop__price ");
   CHECK(names({}).empty());
   CHECK(names({"fs/raed_file"}) ==
-        "unknown tool \"fs/raed_file\"; did you mean \"fs__read_file\"?");
-  CHECK(names({"git/*"}).find("known tools: calculator, fs__read_file") != std::string::npos);
+        "unknown tool \"fs/raed_file\"; did you mean \"fs/read_file\"?");
+  CHECK(names({"git/*"}).find("known tools: calculator, fs/read_file") != std::string::npos);
 }
 
 TEST_CASE("dispatch: unknown tools and wrong arguments help the model, the tool is not called") {
