@@ -84,7 +84,9 @@ std::vector<Message> manager_prompt(const ManagerPromptParts& parts);
 
 // What happened inside a pass, in order; the orchestrator writes it to the journal.
 struct PassEvent {
-  enum class Kind : uint8_t { model_call, model_reply, tool_call, tool_result } kind;
+  // Every model_call is followed by model_reply, model_cut (it ended without a reply, but cost
+  // something) or neither (it failed before it cost anything).
+  enum class Kind : uint8_t { model_call, model_reply, tool_call, tool_result, model_cut } kind;
   int32_t turn = 0;
   std::string call_id;
   std::string tool;

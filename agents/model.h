@@ -49,9 +49,9 @@ struct Sampling {
 
 // What the orchestrator knows of the future of this context; ignored by remote models.
 struct ContextHints {
-  std::chrono::milliseconds keep_for{0};
-  int32_t priority = 0;
-  bool drop = false;
+  std::chrono::milliseconds keep_for{0};  // it goes on within this time: keep what was computed
+  int32_t priority = 0;                   // higher first
+  bool drop = false;                      // nothing of it will be asked for again
 };
 
 // Where a call is: waiting for a place in the batch, reading its prompt, writing.
@@ -63,10 +63,16 @@ struct Progress {
   Phase phase = Phase::queue;
   int32_t prompt_tokens = 0;         // of the whole prompt; in the first report only
   int32_t output_tokens = 0;
+  int32_t forced_tokens = 0;         // of these: appended by a grammar, not decoded
   std::string_view text = {};        // of the answer; reasoning and tool calls are not shown
 };
 // Called on the run's strand. What it throws ends the call.
 using ProgressObserver = std::function<void(const Progress&)>;
+
+struct Usage;
+// A call that ends without a reply (cancelled, timed out, stopped by an observer) says what it
+// cost. Called on the run's strand while the call unwinds; must not throw.
+using CutOffObserver = std::function<void(const Usage&)>;
 
 struct ModelRequest {
   std::string label;               // who asks, for the journal and for scripts: "Solver"
@@ -80,6 +86,7 @@ struct ModelRequest {
   Deadline deadline;
   ContextHints hints;
   ProgressObserver on_progress;      // may be empty
+  CutOffObserver on_cut_off = {};    // may be empty; not called by models that cannot tell
 };
 
 enum class FinishReason : uint8_t { stop, tool_calls, length, deadline };

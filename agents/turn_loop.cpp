@@ -10,6 +10,9 @@
 namespace swarm::agents {
 namespace {
 
+// The context of a turn that may call tools is kept so long: most calls end before. After that it
+// is cached like any other.
+constexpr std::chrono::seconds kKeepThroughTools{10};
 // Calls of one turn that are in flight together; more wait for their turn.
 constexpr size_t kConcurrentCallsMax = 8;
 // After so many failures with the same arguments a call is not run again.
@@ -87,7 +90,15 @@ class Pass {
     request.thinking = config_.thinking;
     request.deadline = input_.deadline;
     request.hints = input_.hints;
+    if (may_call)
+      request.hints.keep_for =
+          std::max<std::chrono::milliseconds>(request.hints.keep_for, kKeepThroughTools);
+    // A pass that has begun holds memory and others wait for its end: it comes before new ones.
+    if (result_.turns > 1) ++request.hints.priority;
     request.on_progress = input_.on_progress;
+    request.on_cut_off = [this](const Usage& usage) {
+      observe(PassEvent::Kind::model_cut, "", "", Json{{"usage", to_json(usage)}});
+    };
     Json data{{"messages", request.messages.size()},
               {"tools", request.tools.size()},
               {"tool_choice", may_call ? "auto" : "none"},

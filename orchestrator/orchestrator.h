@@ -61,7 +61,7 @@ struct RunSettings {
   uint64_t seed = 0;
   std::string version = {};                 // of the program, for the journal
   Listener listener = {};
-  std::function<void(std::string_view agent, const agents::Progress& progress)> on_progress = {};
+  ProgressListener on_progress = {};
   // How servers are started: mcp::make_session, or doubles.
   std::function<std::unique_ptr<mcp::Session>(mcp::ServerConfig, Executor, Log&)> make_session = {};
   // How the declared models are opened: models::open_models, or doubles.

@@ -106,15 +106,13 @@ Error in_flags(Error error) {
                               Words{"repeat_penalty", "--repeat-penalty"},
                               Words{"max_tokens", "--max-tokens"}};
   for (const auto& [field, flag] : kFlags) {
-    // At the front, or somewhere behind a blank ("lower engine.kv_bytes_max").
-    const std::string_view message = error.message;
-    size_t at = message.starts_with(std::string(field) + ":") ? 0 : std::string_view::npos;
-    if (at != 0 && field.starts_with("engine."))
-      if (const size_t blank = message.find(" " + std::string(field)); blank != message.npos)
-        at = blank + 1;
-    if (at == std::string_view::npos) continue;
-    error.message.replace(at, field.size(), flag);
-    return error;
+    // Sampling fields stand in front; engine fields also inside ("lower engine.kv_bytes_max").
+    const bool engine_field = field.starts_with("engine.");
+    for (size_t at = 0; (at = error.message.find(field, at)) != std::string::npos;) {
+      if (!engine_field && (at != 0 || error.message[field.size()] != ':')) break;
+      error.message.replace(at, field.size(), flag);
+      at += flag.size();
+    }
   }
   return error;
 }

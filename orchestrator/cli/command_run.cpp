@@ -8,10 +8,12 @@
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <csignal>
 #include <cstdlib>
 #include <iomanip>
+#include <streambuf>
 
 #include "engine/base/units.h"
 #include "orchestrator/cli/checks.h"
@@ -94,6 +96,38 @@ run::Listener make_listener(const Options& options, CommandContext& context, Liv
   };
 }
 
+// What the log writes, also on other threads, as lines of the view: the block is redrawn below.
+class LinesForView final : public std::streambuf {
+ public:
+  // Both outlive it.
+  LinesForView(net::io_context& io, LiveView& view) : io_(io), view_(view) {}
+
+ private:
+  int_type overflow(int_type c) override {
+    if (c == traits_type::eof()) return traits_type::not_eof(c);
+    const char text = traits_type::to_char_type(c);
+    xsputn(&text, 1);
+    return c;
+  }
+  std::streamsize xsputn(const char* text, std::streamsize count) override {
+    // The Log holds its lock: one line at a time.
+    pending_.append(text, static_cast<size_t>(count));
+    for (size_t end; (end = pending_.find('\n')) != std::string::npos; pending_.erase(0, end + 1))
+      net::post(io_, [&view = view_, line = pending_.substr(0, end)] { view.note(line); });
+    return count;
+  }
+
+  net::io_context& io_;
+  LiveView& view_;
+  std::string pending_;
+};
+
+LogLevel level_of(const Log& log) {
+  for (const LogLevel level : {LogLevel::debug, LogLevel::info, LogLevel::warn, LogLevel::error})
+    if (log.enabled(level)) return level;
+  return LogLevel::off;
+}
+
 // Runs on the calling thread until the run has ended. view: may be null.
 run::RunResult drive(const config::Config& config, run::RunSettings settings,
                      CommandContext& context, LiveView* view) {
@@ -111,7 +145,7 @@ run::RunResult drive(const config::Config& config, run::RunSettings settings,
         std::_Exit(kExitInterrupted);
       }
       asked = true;
-      if (view != nullptr) view->note("cancelling; again to leave at once");
+      if (view != nullptr) view->cancelling();
       cancel.emit(net::cancellation_type::all);
       arm();
     });
@@ -119,7 +153,12 @@ run::RunResult drive(const config::Config& config, run::RunSettings settings,
   arm();
   std::optional<run::RunResult> result;
   std::exception_ptr failure;
-  net::co_spawn(io, run::run_swarm(config, std::move(settings), context.clock, *context.log),
+  std::optional<LinesForView> lines;
+  if (view != nullptr) lines.emplace(io, *view);
+  std::ostream lines_out(lines ? &*lines : nullptr);
+  Log to_view(lines_out, level_of(*context.log));
+  Log& log = view != nullptr ? to_view : *context.log;
+  net::co_spawn(io, run::run_swarm(config, std::move(settings), context.clock, log),
                 net::bind_cancellation_slot(
                     cancel.slot(), [&](const std::exception_ptr& error, run::RunResult value) {
                       failure = error;
@@ -153,8 +192,9 @@ Result<int> run_run(const Options& options, CommandContext& context) {
   settings.version = SWARM_VERSION;
   settings.listener = make_listener(options, context, view ? &*view : nullptr);
   if (view)
-    settings.on_progress = [&view](std::string_view agent, const agents::Progress& progress) {
-      view->progress(agent, progress);
+    settings.on_progress = [&view](const run::Speaker& speaker,
+                                   const agents::Progress& progress) {
+      view->progress(speaker, progress);
     };
   const run::RunResult result =
       drive(config, std::move(settings), context, view ? &*view : nullptr);

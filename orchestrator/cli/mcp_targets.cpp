@@ -10,6 +10,7 @@
 
 #include "engine/base/async/nursery.h"
 #include "orchestrator/cli/files.h"
+#include "orchestrator/cli/interrupt.h"
 
 namespace swarm::cli {
 namespace {
@@ -109,7 +110,8 @@ McpVisit visit(const mcp::ServerConfig& server, mcp::ClientHooks hooks, bool tra
     };
   net::io_context io(1);
   net::cancellation_signal cancel;
-  net::signal_set signals(io, SIGINT, SIGTERM);
+  net::signal_set signals(io);
+  for (const int signal : interrupt_signals()) signals.add(signal);
   signals.async_wait([&](const boost::system::error_code& error, int) {
     if (!error) cancel.emit(net::cancellation_type::all);
   });

@@ -12,6 +12,7 @@
 #include "engine/base/utf8.h"
 #include "orchestrator/cli/checks.h"
 #include "orchestrator/cli/commands.h"
+#include "orchestrator/config/yaml.h"
 
 namespace swarm::cli {
 namespace {
@@ -70,10 +71,14 @@ std::string command_problem(const CLI::App& app, int argc, const char* const* ar
 
 // Everything after this may take arguments for UTF-8: journals and JSON are made of them.
 std::optional<Error> not_utf8(int argc, const char* const* argv) {
-  for (int i = 1; i < argc; ++i)
-    if (!utf8_is_valid(argv[i]))
-      return invalid_input("argument " + std::to_string(i) + ": expected UTF-8 text, found \"" +
-                           utf8_sanitize(argv[i]) + "\"");
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view argument = argv[i];
+    const size_t bad = utf8_valid_prefix(argument);
+    if (bad < argument.size())
+      return invalid_input("argument " + std::to_string(i) + ": expected UTF-8 text, found " +
+                           config::byte_text(argument[bad]) + " at position " +
+                           std::to_string(bad + 1));
+  }
   return std::nullopt;
 }
 
@@ -157,7 +162,11 @@ int run_program(int argc, const char* const* argv, std::istream& in, std::ostrea
   context.accelerator = accelerator;
   if (argc > 0) context.program = argv[0];
   register_all(app, context);
-  if (const std::optional<Error> wrong = not_utf8(argc, argv)) return report(*wrong, context);
+  const bool json = std::find(argv, argv + argc, std::string_view("--json")) != argv + argc;
+  if (const std::optional<Error> wrong = not_utf8(argc, argv)) {
+    context.json = json;
+    return report(*wrong, context);
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& e) {  // --help and --version
@@ -165,7 +174,7 @@ int run_program(int argc, const char* const* argv, std::istream& in, std::ostrea
   } catch (const CLI::ParseError& e) {
     const std::string problem = command_problem(app, argc, argv);
     const Error error = invalid_input(problem.empty() ? e.what() : problem);
-    context.json = std::find(argv, argv + argc, std::string_view("--json")) != argv + argc;
+    context.json = json;
     return report_errors(std::span(&error, 1),
                          error.to_text() + "\nRun with --help for more information.\n", context);
   }

@@ -1,8 +1,10 @@
 #include "orchestrator/models/engine_model.h"
 
 #include <boost/asio/post.hpp>
+#include <optional>
 #include <utility>
 
+#include "engine/base/async/nursery.h"
 #include "engine/base/check.h"
 
 namespace swarm::models {
@@ -89,26 +91,6 @@ agents::ModelReply to_reply(engine::ChatReply chat, const Progress& last,
   return reply;
 }
 
-// Cancels the request unless its end was seen: an exception or a cancellation unwinds through here.
-class Pending {
- public:
-  Pending(EngineThread& thread, uint64_t ticket, std::shared_ptr<ProgressChannel> channel)
-      : thread_(thread), ticket_(ticket), channel_(std::move(channel)) {}
-  ~Pending() {
-    channel_->close();
-    if (!ended_) thread_.cancel(ticket_);
-  }
-  Pending(const Pending&) = delete;
-  Pending& operator=(const Pending&) = delete;
-  void end() { ended_ = true; }
-
- private:
-  EngineThread& thread_;
-  uint64_t ticket_;
-  std::shared_ptr<ProgressChannel> channel_;
-  bool ended_ = false;
-};
-
 }  // namespace
 
 // Jobs of the current turn of the strand.
@@ -151,7 +133,7 @@ void EngineModel::enqueue(EngineThread::Job job) {
   const auto flush = [batch = batch_, &thread = thread_] {
     batch->flush_posted = false;
     std::vector<EngineThread::Job> jobs = std::exchange(batch->jobs, {});
-    // Cancelled before it left.
+    // Given up before it left.
     std::erase_if(jobs, [](const EngineThread::Job& one) { return !one.channel->is_open(); });
     thread.submit(std::move(jobs));
   };
@@ -160,43 +142,87 @@ void EngineModel::enqueue(EngineThread::Job job) {
   });
 }
 
+// One call until its final progress was read. Where a whole context is torn down nobody reads it:
+// the engine is told to stop.
+struct EngineModel::Call {
+  Call(EngineThread& engine, size_t progress_max)
+      : thread(engine), ticket(engine.next_ticket()),
+        channel(std::make_shared<ProgressChannel>(progress_max)) {}
+  ~Call() {
+    channel->close();
+    if (!ended) thread.cancel(ticket);
+  }
+  Call(const Call&) = delete;
+  Call& operator=(const Call&) = delete;
+
+  EngineThread& thread;
+  const uint64_t ticket;
+  const std::shared_ptr<ProgressChannel> channel;  // shared with the engine thread
+  bool ended = false;
+};
+
 Async<agents::ModelReply> EngineModel::generate(agents::ModelRequest request) {
   Result<engine::Request> prepared = to_engine(request);
   if (!prepared) throw ErrorException(prepared.error());
-  const uint64_t ticket = thread_.next_ticket();
   // One progress per step and at most one step per token, plus the end and the begin.
-  const auto channel = std::make_shared<ProgressChannel>(
-      static_cast<size_t>(request.max_tokens) + 3);
-  Pending pending(thread_, ticket, channel);
+  Call call(thread_, static_cast<size_t>(request.max_tokens) + 3);
+  std::optional<agents::ModelReply> reply;
+  const auto body = [&]() -> Async<> {
+    reply = co_await converse(call, std::move(*prepared), request);
+  };
+  // Cancelled, or an observer threw: the engine tells within one step what it computed until then.
+  const auto cleanup = [&] { return cut_off(call, request); };
+  co_await with_cleanup(body, cleanup);
+  co_return std::move(*reply);
+}
+
+Async<agents::ModelReply> EngineModel::converse(Call& call, engine::Request prepared,
+                                                const agents::ModelRequest& request) {
   const auto report = [&request](const agents::Progress& progress) {
     if (request.on_progress) request.on_progress(progress);
   };
-  report({.prompt_tokens = static_cast<int32_t>(prepared->prompt.size())});
-  enqueue({ticket, std::move(*prepared), channel});
+  const auto prompt_tokens = static_cast<int32_t>(prepared.prompt.size());
+  enqueue({call.ticket, std::move(prepared), call.channel});
+  report({.prompt_tokens = prompt_tokens});
   const std::unique_ptr<engine::ChatReader> reader =
       thread_.codec().reader(to_chat(request).tools, request.thinking);
   while (true) {
-    std::optional<Progress> progress = co_await channel->receive();
+    std::optional<Progress> progress = co_await call.channel->receive();
     SWARM_CHECK(progress.has_value());
-    if (progress->refused) {
-      pending.end();
-      throw ErrorException(*progress->refused);
-    }
+    call.ended = progress->refused || progress->finish != engine::Finish::none;
+    if (progress->refused) throw ErrorException(*progress->refused);
     if (progress->prefill) report({.phase = agents::Phase::prefill});
     std::string text;
     for (engine::TokenId token : progress->tokens) text += reader->feed(token).content;
     if (!progress->tokens.empty())
       report({.phase = agents::Phase::decode,
               .output_tokens = static_cast<int32_t>(progress->tokens.size()),
+              .forced_tokens = progress->forced_tokens,
               .text = text});
-    if (progress->finish == engine::Finish::none) continue;
-    pending.end();
+    if (!call.ended) continue;
     if (progress->finish == engine::Finish::failed)
       throw ErrorException(
           Error{progress->error_kind, "model " + name_ + ": " + progress->error});
     if (progress->finish == engine::Finish::cancelled)
       throw ErrorException(Error{ErrorKind::cancelled, "the engine is shutting down"});
     co_return to_reply(reader->finish(), *progress, request);
+  }
+}
+
+Async<> EngineModel::cut_off(Call& call, const agents::ModelRequest& request) {
+  if (call.ended) co_return;
+  // It may not have left this strand yet; then nobody has computed anything.
+  const size_t unsent = std::erase_if(batch_->jobs, [&](const EngineThread::Job& job) {
+    return job.ticket == call.ticket;
+  });
+  call.ended = unsent > 0;
+  if (!call.ended) thread_.cancel(call.ticket);
+  while (!call.ended) {
+    const std::optional<Progress> progress = co_await call.channel->receive();
+    SWARM_CHECK(progress.has_value());
+    call.ended = progress->refused || progress->finish != engine::Finish::none;
+    if (call.ended && !progress->refused && request.on_cut_off)
+      request.on_cut_off(to_usage(progress->report));
   }
 }
 

@@ -1,7 +1,7 @@
 // orchestrator/models/engine_model.h — agents::Model on the engine of this process.
 // Used on one strand. Requests made in one turn of the strand reach the engine as one batch,
 // so that a round of agents is prefilled together and their shared prefix is computed once.
-// Cancelling generate() frees the KV within one engine step.
+// Cancelling generate() frees the KV within one engine step, and ends when that has happened.
 #pragma once
 
 #include <memory>
@@ -24,6 +24,11 @@ class EngineModel final : public agents::Model {
 
  private:
   struct Batch;
+  struct Call;
+  Async<agents::ModelReply> converse(Call& call, engine::Request prepared,
+                                     const agents::ModelRequest& request);
+  // Ends a call and tells what it cost.
+  Async<> cut_off(Call& call, const agents::ModelRequest& request);
   Result<engine::Request> to_engine(const agents::ModelRequest& request) const;
   void enqueue(EngineThread::Job job);
 

@@ -119,6 +119,7 @@ void EngineThread::step() {
   for (const engine::Output& output : engine_->step(began)) {
     Progress& mine = progress[output.id.value];
     if (output.token >= 0) mine.tokens.push_back(output.token);
+    if (output.token >= 0 && output.forced) ++mine.forced_tokens;
     if (output.finish == engine::Finish::none) continue;
     mine.finish = output.finish;
     mine.report = output.report;

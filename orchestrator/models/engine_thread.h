@@ -26,6 +26,7 @@ namespace swarm::models {
 // What one step brought for one request, or that its prompt is being read now.
 struct Progress {
   std::vector<engine::TokenId> tokens;
+  int32_t forced_tokens = 0;                     // of tokens: not decoded
   engine::Finish finish = engine::Finish::none;  // != none in the last one
   engine::Report report = {};
   std::string error = {};

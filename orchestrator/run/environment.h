@@ -25,7 +25,7 @@ struct Environment {
   const Clock& clock;
   uint64_t seed = 0;
   // Of the model calls of an agent; may be empty.
-  std::function<void(std::string_view agent, const agents::Progress& progress)> on_progress = {};
+  ProgressListener on_progress = {};
 };
 
 // What came of a task.

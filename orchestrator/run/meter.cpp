@@ -76,6 +76,11 @@ Async<agents::ModelReply> MeteredModel::generate(agents::ModelRequest request) {
     live.add(progress);
     if (observe) observe(progress);
   };
+  request.on_cut_off = [&live, observe = std::move(request.on_cut_off)](
+                           const agents::Usage& usage) {
+    live.replace_by(usage);
+    if (observe) observe(usage);
+  };
   try {
     agents::ModelReply reply = co_await model_.generate(std::move(request));
     live.replace_by(reply.usage);

@@ -14,6 +14,7 @@ std::string_view event_type(agents::PassEvent::Kind kind) {
   switch (kind) {
     case Kind::model_call: return "model.call";
     case Kind::model_reply: return "model.reply";
+    case Kind::model_cut: return "model.cut";
     case Kind::tool_call: return "tool.call";
     case Kind::tool_result: return "tool.result";
   }
@@ -66,9 +67,10 @@ Async<PassOutcome> run_agent(Environment& environment, const agents::AgentConfig
   input.output_schema = std::move(spec.output_schema);
   input.deadline = deadline;
   input.seed = spec.seed;
+  input.hints = spec.hints;
   if (environment.on_progress)
     input.on_progress = [&](const agents::Progress& progress) {
-      environment.on_progress(config.name, progress);
+      environment.on_progress({.task = spec.task, .agent = config.name}, progress);
     };
   PassOutcome outcome;
   std::optional<Error> error;

@@ -22,6 +22,7 @@ struct PassSpec {
   Deadline deadline = {};
   std::vector<agents::Message> messages = {};
   std::optional<Json> output_schema = {};
+  agents::ContextHints hints = {};
 };
 
 struct PassOutcome {

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <utility>
 
+#include "agents/model.h"
 #include "engine/base/json.h"
 #include "orchestrator/run/journal.h"
 
@@ -15,6 +16,13 @@ namespace swarm::run {
 // line: the journal's line, valid during the call.
 using Listener =
     std::function<void(std::string_view type, const Json& data, const std::string& line)>;
+
+// Whose call it is: an agent may work in several tasks at a time. Valid during the call.
+struct Speaker {
+  std::string_view task;
+  std::string_view agent;
+};
+using ProgressListener = std::function<void(const Speaker&, const agents::Progress&)>;
 
 class Recorder {
  public:

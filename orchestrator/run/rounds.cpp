@@ -17,6 +17,10 @@
 namespace swarm::run {
 namespace {
 
+// Agents speak again in the next round, with the same prompt up to their memory: what they read is
+// kept until then. A round that takes longer finds it in the cache, if nobody else needed the room.
+constexpr std::chrono::seconds kKeepToNextRound{10};
+
 struct Member {
   const config::AgentEntry* entry = nullptr;
   agents::Memory memory;
@@ -97,6 +101,12 @@ class Rounds {
     co_return "";
   }
 
+  agents::ContextHints hints() const {
+    agents::ContextHints out;
+    if (round_ < topology_.rounds_max) out.keep_for = kKeepToNextRound;
+    return out;
+  }
+
   // Phase 1: one pass of every member, all at once. They see only the memory of earlier rounds.
   Async<> work() {
     co_await with_nursery([this](Nursery& nursery) -> Async<> {
@@ -123,6 +133,7 @@ class Rounds {
     spec.output_schema = agents::worker_schema({.with_answer = answers(config.name),
                                                 .query_options = topology_.query_options,
                                                 .key_options = topology_.key_options});
+    spec.hints = hints();
     const PassOutcome outcome = co_await run_agent(env_, config, std::move(spec));
     member.failure = outcome.failure;
     results_[i] = outcome.result;
@@ -288,6 +299,7 @@ class Rounds {
         {.status_options = manager.statuses,
          .goal_options = manager.goals,
          .members = topology_.answer.empty() ? topology_.members : topology_.answer});
+    spec.hints = hints();
     const PassOutcome outcome = co_await run_agent(env_, manager.config, std::move(spec));
     Decision decision;
     if (!outcome.failure.empty()) {

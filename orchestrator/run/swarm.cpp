@@ -105,10 +105,13 @@ class SwarmRun {
 
  private:
   void record_start() {
+    Json tasks = Json::array();
+    for (const config::TaskEntry& task : config_.tasks) tasks.push_back(task.name);
     recorder_->event("run.start", {{"run", result_.id},
                                    {"name", config_.name},
                                    {"definition", hex(hash_text(dump_json(config_.document)))},
                                    {"inputs", config_.recorded_inputs},
+                                   {"tasks", tasks},
                                    {"seed", settings_.seed},
                                    {"versions", {{"swarm", settings_.version}}}});
   }
@@ -169,8 +172,10 @@ class SwarmRun {
   }
 
   Async<> start_servers(Executor executor) {
-    for (const mcp::ServerConfig& server : config_.servers)
+    for (const mcp::ServerConfig& server : config_.servers) {
+      recorder_->event("mcp.start", {{"server", server.name}});
       sessions_.push_back(settings_.make_session(server, executor, log_));
+    }
     co_await with_nursery([this](Nursery& nursery) -> Async<> {
       for (const auto& session : sessions_) nursery.start(session->start());
       co_return;
@@ -179,7 +184,7 @@ class SwarmRun {
       const std::unique_ptr<mcp::Session>& session = sessions_[i];
       Json tools = Json::array();
       for (const auto& tool : session->tools()) tools.push_back(tool->spec().name);
-      recorder_->event("mcp.start", {{"server", config_.servers[i].name},
+      recorder_->event("mcp.ready", {{"server", config_.servers[i].name},
                                      {"name", session->info().name},
                                      {"version", session->info().version},
                                      {"protocol", session->info().protocol_version},

@@ -251,7 +251,7 @@ TEST_CASE("bad input: a missing input and text that is not UTF-8 start nothing")
   CHECK(has(missing.err, "required input is missing; say --in task="));
   const auto input = swarm_says({"run", desk.file, "--in", "task=caf\xe9"});
   CHECK(input.code == 2);
-  CHECK(has(input.err, "expected UTF-8 text, found the byte 0xe9 at position 4"));
+  CHECK(has(input.err, "expected UTF-8 text, found the byte 0xe9 at position 9"));
   const std::string latin = (dir.path() / "latin.yaml").string();
   test::write_file(latin, "schema: swarm/v1\nname: caf\xe9\n");
   const auto file = swarm_says({"run", latin, "--json"});

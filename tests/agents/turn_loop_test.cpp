@@ -42,7 +42,7 @@ struct Bench {
   // Kinds of the observed events, one letter each.
   std::string story() const {
     std::string out;
-    for (const PassEvent& event : events) out += "mrTR"[static_cast<size_t>(event.kind)];
+    for (const PassEvent& event : events) out += "mrTRc"[static_cast<size_t>(event.kind)];
     return out;
   }
   const std::vector<Message>& last_messages() const { return model.requests().back().messages; }
@@ -197,6 +197,19 @@ TEST_CASE("pass: the last turn may not call, so that an answer exists") {
   CHECK(bench.model.requests()[2].tool_choice == ToolChoice::none);
   // The tools stay in the request: the prompt prefix must not change.
   CHECK(bench.model.requests()[2].tools.size() == 2);
+}
+
+TEST_CASE("pass: a context is kept through its tool calls, and a pass that has begun goes first") {
+  Bench bench;
+  bench.config.max_turns = 2;
+  bench.a->then("1");
+  bench.model.call({tool_call("", "a")}).say("done");
+  bench.run();
+  const std::vector<ModelRequest>& asked = bench.model.requests();
+  CHECK(asked[0].hints.keep_for == std::chrono::seconds(10));
+  CHECK(asked[1].hints.keep_for == std::chrono::seconds(0));   // it may not call: the pass ends
+  CHECK(asked[0].hints.priority == 0);
+  CHECK(asked[1].hints.priority == 1);
 }
 
 TEST_CASE("pass: a model that calls although it may not is cut off") {

@@ -84,12 +84,15 @@ struct Desk {
   cli::LiveView view{out, clock, [this] { return size; }};
 
   Desk() { clock.advance(1h); }
+  // Of task t, when the data do not say another.
   void event(const char* type, const char* data) {
-    view.event(type, Json::parse(data));
+    Json whole{{"task", "t"}};
+    whole.update(Json::parse(data));
+    view.event(type, whole);
     show();
   }
   void progress(const char* agent, const agents::Progress& progress) {
-    view.progress(agent, progress);
+    view.progress({.task = "t", .agent = agent}, progress);
     show();
   }
   void show() {
@@ -119,11 +122,12 @@ TEST_CASE("live view: frames of a round") {
   const auto frame = [&](const char* title) {
     frames += std::string("=== ") + title + "\n" + desk.terminal.screen();
   };
-  desk.event("run.start", R"({"run": "r1", "name": "desk"})");
+  desk.event("run.start", R"({"run": "r1", "name": "desk", "tasks": ["t"]})");
   frame("the models are opened");
-  desk.event("mcp.start", R"({"server": "shop", "tools": ["shop__price"]})");
-  desk.event("task.start", R"({"task": "t", "target": "desk"})");
-  desk.event("round.start", R"({"task": "t", "round": 1, "goal": "Clerk: find the prices."})");
+  desk.event("mcp.start", R"({"server": "shop"})");
+  desk.event("mcp.ready", R"({"server": "shop", "tools": ["shop__price"]})");
+  desk.event("task.start", R"({"target": "desk"})");
+  desk.event("round.start", R"({"round": 1, "goal": "Clerk: find the prices."})");
   desk.event("model.call", R"({"agent": "Clerk", "turn": 1})");
   desk.event("model.call", R"({"agent": "Solver", "turn": 1})");
   desk.progress("Clerk", {.prompt_tokens = 90});
@@ -136,7 +140,8 @@ TEST_CASE("live view: frames of a round") {
   desk.progress("Clerk", decoded(6, "up \x1b[2J\x9b it."));
   frame("one writes, 100 tokens a second; it cannot move the cursor");
   desk.event("model.reply",
-             R"({"agent": "Clerk", "usage": {"output_tokens": 10, "decode_ms": 80}})");
+             R"({"agent": "Clerk", "usage":
+                 {"output_tokens": 10, "forced_tokens": 2, "decode_ms": 80}})");
   desk.event("tool.call",
              R"({"agent": "Clerk", "tool": "shop__price", "arguments": {"item": "x"}})");
   desk.event("tool.call", R"({"agent": "Clerk", "tool": "now", "arguments": {}})");
@@ -151,10 +156,12 @@ TEST_CASE("live view: frames of a round") {
   desk.event("message.delivered", R"({"from": "Clerk", "to": "Solver"})");
   desk.event("manager.decision", R"({"status": "Go on.", "is_complete": false})");
   frame("edges");
-  desk.event("round.start", R"({"task": "t", "round": 2, "goal": "Solver: add."})");
+  desk.event("round.start", R"({"round": 2, "goal": "Solver: add."})");
   frame("the next round reads what came along them");
-  desk.view.note("cancelling; again to leave at once");
+  desk.event("model.call", R"({"agent": "Solver", "turn": 1})");
+  desk.view.cancelling();
   desk.show();
+  frame("somebody pressed Ctrl-C");
   desk.view.finish();
   desk.show();
   frame("the end: only the story stays");
@@ -185,10 +192,11 @@ TEST_CASE("live view: it fits the window, also when the window changes") {
   desk.size = {.columns = 40, .rows = 8};
   Terminal small(40);
   for (int i = 0; i < 9; ++i)
-    desk.view.event("model.call", {{"agent", "agent" + std::to_string(i)}});
-  desk.view.progress("agent0", decoded(100, std::string(300, 'w') + "\xe6\x9c\xab"));
+    desk.view.event("model.call", {{"task", "t"}, {"agent", "agent" + std::to_string(i)}});
+  const run::Speaker first{.task = "t", .agent = "agent0"};
+  desk.view.progress(first, decoded(100, std::string(300, 'w') + "\xe6\x9c\xab"));
   desk.clock.advance(1s);
-  desk.view.progress("agent0", decoded(1, "!"));
+  desk.view.progress(first, decoded(1, "!"));
   small.feed(desk.out.str());
   const std::string screen = small.screen();
   CHECK(small.too_long() == 0);
@@ -202,9 +210,87 @@ TEST_CASE("live view: in a pipe there are plain lines and no control characters"
   const ManualClock clock;
   cli::LiveView view(out, clock, {});
   view.event("run.start", {{"run", "r"}, {"name", "n"}});
-  view.event("model.call", {{"agent", "A"}});
-  view.progress("A", decoded(1, "one"));
-  view.event("agent.message", {{"agent", "A"}, {"public", "said \x1b[31m\nthis"}});
+  view.event("model.call", {{"task", "t"}, {"agent", "A"}});
+  view.progress({.task = "t", .agent = "A"}, decoded(1, "one"));
+  view.event("agent.message", {{"task", "t"}, {"agent", "A"}, {"public", "said \x1b[31m\nthis"}});
   view.finish();
   CHECK(out.str() == "run r of n\n  A: said  [31m this\n");
+}
+
+TEST_CASE("live view: several tasks at a time; who has ended leaves the block") {
+  Desk desk;
+  desk.event("run.start", R"({"run": "r", "name": "n", "tasks": ["a", "b", "c", "d"]})");
+  desk.event("task.start", R"({"task": "a"})");
+  desk.event("task.start", R"({"task": "b"})");
+  desk.event("round.start", R"({"task": "b", "round": 2, "goal": "g"})");
+  desk.event("model.call", R"({"task": "a", "agent": "Writer"})");
+  desk.event("model.call", R"({"task": "b", "agent": "Writer"})");
+  desk.event("topology", R"({"task": "b", "edges": []})");
+  const auto shows = [&](const std::string& text) {
+    return desk.terminal.screen().find(text) != std::string::npos;
+  };
+  CHECK(shows("-- 0 of 4 tasks done, now a, b (round 2)\n"));
+  CHECK(shows("  a/Writer     queue"));
+  CHECK(shows("  b/Writer     queue"));
+  CHECK(shows("  edges of b: none\n"));
+  desk.event("task.end", R"({"task": "b", "outcome": "complete"})");
+  desk.event("task.skip", R"({"task": "c"})");
+  CHECK(shows("-- 2 of 4 tasks done, now a\n"));
+  CHECK(!shows("b/Writer"));
+  CHECK(!shows("edges of b"));
+  CHECK(shows("task b: complete\ntask c: skipped\n"));
+  desk.event("task.start", R"({"task": "d"})");
+  desk.event("tool.call", R"({"task": "d", "tool": "now", "arguments": {}})");
+  CHECK(shows("  d            tool now"));
+}
+
+TEST_CASE("live view: tokens that a grammar forced are no speed") {
+  Desk desk;
+  desk.event("model.call", R"({"agent": "A"})");
+  desk.progress("A", decoded(1, "x"));
+  desk.clock.advance(1s);
+  desk.progress("A", {.phase = agents::Phase::decode, .output_tokens = 59, .forced_tokens = 50});
+  CHECK(desk.line("A").find("60 tok ") != std::string::npos);
+  CHECK(desk.line("A").find(" 10 tok/s") != std::string::npos);
+  CHECK(desk.terminal.screen().find("-- task t  10 tok/s\n") != std::string::npos);
+}
+
+TEST_CASE("live view: where not all agents fit, those that work are shown") {
+  Desk desk;
+  desk.size = {.columns = 78, .rows = 8};
+  for (int i = 0; i < 40; ++i) {
+    const Json who{{"task", "t"}, {"agent", "agent" + std::to_string(i)}};
+    desk.view.event("model.call", who);
+    if (i != 17) desk.view.event("agent.message", who);
+  }
+  desk.show();
+  CHECK(desk.line("agent17").find("queue") != std::string::npos);
+  CHECK(desk.terminal.screen().find("  and 36 more agents: 36 done\n") != std::string::npos);
+  // A small task is not hidden by a large one.
+  const Json lone{{"task", "u"}, {"agent", "lone"}};
+  for (int i = 0; i < 40; ++i)
+    desk.view.event("model.call", {{"task", "t"}, {"agent", "agent" + std::to_string(i)}});
+  desk.view.event("model.call", lone);
+  desk.show();
+  CHECK(desk.line("lone").find("queue") != std::string::npos);
+  CHECK(desk.terminal.screen().find("  and 37 more agents: 37 queue\n") != std::string::npos);
+}
+
+TEST_CASE("live view: a call that was cut off is stopped, a line of the log stands above") {
+  Desk desk;
+  desk.event("model.call", R"({"agent": "A"})");
+  desk.event("model.cut", R"({"agent": "A", "usage": {}})");
+  CHECK(desk.line("A").find("stopped") != std::string::npos);
+  desk.view.note("warn: \x1b[2J");
+  desk.show();
+  CHECK(desk.terminal.screen().starts_with("warn:  [2J\n-- task t\n"));
+}
+
+TEST_CASE("live view: a window that became narrower leaves nothing behind") {
+  Desk desk;
+  desk.event("model.call", R"({"agent": "A"})");
+  desk.progress("A", decoded(1, std::string(200, 'w')));
+  desk.size.columns = 30;        // 77 columns now take 3 lines, the head stays one
+  desk.view.finish();
+  CHECK(desk.out.str() == "\r\x1b[4A\x1b[J\x1b[?25h");
 }

@@ -187,7 +187,8 @@ TEST_CASE("cli: a schema that cannot be used is told with its file") {
 TEST_CASE("cli: arguments are UTF-8, and what is shown of them never moves the cursor") {
   const Ran bytes = run({"validate", "a\xff.yaml"});
   CHECK(bytes.code == 2);
-  CHECK(bytes.err == "error: argument 2: expected UTF-8 text, found \"a\xef\xbf\xbd.yaml\"\n");
+  CHECK(bytes.err ==
+        "error: argument 2: expected UTF-8 text, found the byte 0xff at position 2\n");
   const Ran control = run({"validate", "a\x1b[31m\xc2\x9b.yaml"});
   CHECK(control.code == 3);
   CHECK(control.err.find('\x1b') == std::string::npos);

@@ -135,6 +135,7 @@ TEST_CASE("engine model: cancelling in the middle of a decode frees the engine")
   const auto thread = open_thread(clock);
   EngineModel model("m", *thread, io.get_executor());
   bool idle = false;
+  std::vector<agents::Usage> cut;
   const auto body = [&]() -> Async<> {
     co_await with_nursery([&](Nursery& nursery) -> Async<> {
       nursery.start([&]() -> Async<> {
@@ -144,6 +145,7 @@ TEST_CASE("engine model: cancelling in the middle of a decode frees the engine")
         request.on_progress = [&](const agents::Progress& progress) {
           if (progress.phase == agents::Phase::decode) nursery.cancel();
         };
+        request.on_cut_off = [&](const agents::Usage& usage) { cut.push_back(usage); };
         co_await model.generate(std::move(request));
       });
       co_return;
@@ -161,6 +163,26 @@ TEST_CASE("engine model: cancelling in the middle of a decode frees the engine")
   run_root(io, all());
   CHECK(idle);
   CHECK(thread->stats().output_tokens < 900);
+  // What it had cost until then is told once, exactly.
+  REQUIRE(cut.size() == 1);
+  CHECK(cut[0].computed_tokens == cut[0].prompt_tokens);
+  CHECK(cut[0].output_tokens >= 1);
+  CHECK(static_cast<uint64_t>(cut[0].output_tokens) == thread->stats().output_tokens);
+}
+
+TEST_CASE("engine model: a call that is given up before it left cost nothing") {
+  const SteadyClock clock;
+  boost::asio::io_context io(1);
+  const auto thread = open_thread(clock);
+  EngineModel model("m", *thread, io.get_executor());
+  agents::ModelRequest request = ask("A", 1);
+  int told = 0;
+  request.on_progress = [](const agents::Progress&) { throw ErrorException(failed("no")); };
+  request.on_cut_off = [&](const agents::Usage&) { ++told; };
+  CHECK_THROWS_AS(run_root(io, model.generate(std::move(request))), ErrorException);
+  CHECK(told == 0);
+  CHECK(run_root(io, model.generate(ask("B", 2))).finish == agents::FinishReason::stop);
+  CHECK(thread->stats().prompt_tokens_submitted > 0);
 }
 
 TEST_CASE("engine model: a passed deadline is a finish, an impossible prompt an error") {

@@ -69,6 +69,18 @@ TEST_CASE("rounds: a private message is routed, remembered and answers the task"
   CHECK(world.model.requests()[0].messages[0].content == "Price it.\nTask: T");
 }
 
+TEST_CASE("rounds: what agents have read is kept for the next round, not after the last") {
+  std::string two = kDesk;
+  two.replace(two.find("{max: 3}"), 8, "{max: 2}");
+  World world(two);
+  nominal(world.model);
+  world.run();
+  const std::vector<agents::ModelRequest>& asked = world.model.requests();
+  REQUIRE(asked.size() == 6);
+  for (size_t i = 0; i < asked.size(); ++i)
+    CHECK(asked[i].hints.keep_for == std::chrono::seconds(i < 3 ? 10 : 0));
+}
+
 TEST_CASE("rounds: the journal tells the whole round, each line before its effect") {
   World world(kDesk);
   nominal(world.model);

@@ -266,6 +266,8 @@ TEST_CASE("run: a server that does not start is an environment error; others are
   CHECK(result.kind == ErrorKind::environment);
   CHECK(result.error == "server \"shop\" ended before it answered");
   CHECK(stopped == 1);
+  CHECK(world.events("mcp.start").size() == 1);   // written before it was tried
+  CHECK(world.events("mcp.ready").empty());
   CHECK(world.events().back().data["ok"] == false);
 }
 
