@@ -64,6 +64,7 @@ struct Image {
   std::vector<char*> argv;
   std::vector<char*> envp;
   std::vector<std::pair<int, uint64_t>> limits;
+  std::string cgroup_list;             // where a process writes itself to enter; "" = nowhere
   int in = -1, out = -1, err = -1, report = -1;
   pid_t parent = 0;
 };
@@ -90,6 +91,10 @@ struct Image {
   if (::dup2(in, 0) < 0 || ::dup2(out, 1) < 0 || ::dup2(err, 2) < 0) report_and_exit(report);
   if (::dup3(report, 3, O_CLOEXEC) < 0) report_and_exit(report);
   ::close_range(4, ~0U, 0);
+  if (!image.cgroup_list.empty()) {
+    const int list = ::open(image.cgroup_list.c_str(), O_WRONLY | O_CLOEXEC);
+    if (list < 0 || ::write(list, "0", 1) != 1) report_and_exit(3);   // 0: the writer itself
+  }
   if (!image.cwd.empty() && ::chdir(image.cwd.c_str()) != 0) report_and_exit(3);
   for (const auto& [resource, value] : image.limits) {
     const rlimit limit{value, value};
@@ -160,6 +165,7 @@ Result<Process> Process::spawn(const SpawnOptions& options) {
   SWARM_TRY(image.program, find_program(arguments[0], path, options.cwd));
   image.cwd = options.cwd;
   image.limits = options.limits;
+  if (!options.cgroup.empty()) image.cgroup_list = options.cgroup + "/cgroup.procs";
   image.argv = pointers(arguments);
   image.envp = pointers(environment);
   ignore_broken_pipes();

@@ -21,6 +21,7 @@ struct SpawnOptions {
   bool inherit_env = true;                 // false: env is the whole environment
   std::string cwd;                         // "" = ours
   std::vector<std::pair<int, uint64_t>> limits = {};  // RLIMIT_*, soft and hard
+  std::string cgroup = {};                 // folder of a control group it enters before it runs
 };
 
 struct ProcessEnd {
