@@ -5,6 +5,9 @@ set(SWARM_CUDA_ARCHITECTURES "" CACHE STRING
   "compute capabilities, such as 80;90a;100;120; native = the cards of this machine; empty = native \
 where there is a card, else 80;90a;120")
 
+# Lets compute-sanitizer and profilers name source lines; costs no speed, but most of the size.
+option(SWARM_CUDA_LINEINFO "source lines in the code for cards" ON)
+
 # The architectures of this machine's cards, "" without any. CMake's own "native" says 90 for Hopper,
 # whose matrix and copy instructions need 90a.
 function(swarm_cards out)
@@ -75,9 +78,11 @@ function(swarm_cuda_target name)
   target_include_directories(${name} PUBLIC ${PROJECT_SOURCE_DIR})
   set_target_properties(${name} PROPERTIES CUDA_STANDARD 20 CUDA_STANDARD_REQUIRED ON
     CUDA_EXTENSIONS OFF CUDA_RUNTIME_LIBRARY Static POSITION_INDEPENDENT_CODE ON)
-  # -lineinfo lets compute-sanitizer and profilers name source lines; it costs no speed.
-  target_compile_options(${name} PRIVATE --expt-relaxed-constexpr -lineinfo
-    -Werror=all-warnings -Xcompiler=-Wall,-Wextra -Xfatbin=-compress-all)
+  target_compile_options(${name} PRIVATE --expt-relaxed-constexpr
+    -Werror=all-warnings -Xcompiler=-Wall,-Wextra --compress-mode=size)
+  if(SWARM_CUDA_LINEINFO)
+    target_compile_options(${name} PRIVATE -lineinfo)
+  endif()
   target_link_libraries(${name} PUBLIC ${ARG_LINKS})
   add_dependencies(cuda_code ${name})
 endfunction()
