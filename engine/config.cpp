@@ -45,6 +45,8 @@ Result<void> EngineConfig::validate() const {
   if (device != "auto" && device != "cpu" && !is_cuda_device(device))
     return invalid_input("engine.device: expected auto, cpu or cuda:N, found \"" + device + "\"");
   SWARM_TRY_VOID(check_choice("isa", isa, kIsas));
+  SWARM_TRY_VOID(check_choice("kernels", kernels,
+                              std::array<std::string_view, 2>{"auto", "portable"}));
   SWARM_TRY_VOID(check_choice("k_type", k_type, kernels::kKvTypeNames));
   SWARM_TRY_VOID(check_choice("v_type", v_type, kernels::kKvTypeNames));
   SWARM_TRY_VOID(check_between("page_tokens", page_tokens, 1, 256));

@@ -16,6 +16,8 @@ struct EngineConfig {
   std::string model;                 // GGUF path or "synth:PRESET[:TYPE[:LAYERS]]"
   std::string device = "auto";       // auto | cpu | cuda:N; auto = cuda:0 if there is one
   std::string isa = "auto";          // auto | reference | avx2 | avx512: forced for bisecting
+  // On a device: auto | portable, our own kernels alone, without cuBLAS: forced for bisecting.
+  std::string kernels = "auto";
   // On a device: one kernel per op whatever the batch, so that greedy tokens do not depend on
   // neighbours, chunks or cache hits. Slower. (The CPU is always so.)
   bool deterministic = false;

@@ -110,6 +110,7 @@ Result<std::unique_ptr<Engine>> Engine::open(const EngineConfig& config, const C
                                              std::stop_token stop,
                                              const kernels::Accelerator* accelerator) try {
   SWARM_TRY_VOID(config.validate());
+  const TimePoint begin = clock.now();
   // The shapes tell what is wrong, and what does not fit, before any weight is made or read.
   SWARM_TRY(const auto shapes, model::open_model_shapes(config.model));
   SWARM_TRY(const Place place, choose_place(config, accelerator));
@@ -118,7 +119,8 @@ Result<std::unique_ptr<Engine>> Engine::open(const EngineConfig& config, const C
   SWARM_TRY(const EnginePlan plan, planner.plan(size));
   std::unique_ptr<kernels::Kernels> backend;
   if (place.index) {
-    SWARM_TRY(backend, accelerator->open(*place.index, {.deterministic = config.deterministic}));
+    SWARM_TRY(backend, accelerator->open(*place.index, {.deterministic = config.deterministic,
+                                                        .portable = config.kernels == "portable"}));
   }
   SWARM_TRY(auto file, model::open_model(config.model, stop));
   const int32_t context = size.context;
@@ -133,6 +135,8 @@ Result<std::unique_ptr<Engine>> Engine::open(const EngineConfig& config, const C
       Impl{.file = file, .transformer = std::move(transformer), .codec = std::move(text.codec),
            .info = {}, .loop = nullptr});
   impl->info = describe(*impl->transformer, *file, context);
+  impl->info.load = clock.now() - begin;
+  impl->info.memory = plan.memory.table();
   impl->loop = std::make_unique<StepLoop>(*impl->transformer, std::move(options), clock);
   return std::make_unique<Engine>(std::move(impl));
 } catch (const std::bad_alloc&) {

@@ -112,6 +112,8 @@ struct ModelInfo {
   uint64_t weight_bytes = 0;
   uint64_t kv_bytes = 0;
   uint64_t bytes_per_token = 0;
+  std::chrono::nanoseconds load{0};       // opening it took, weights repacked and on the device
+  std::string memory = {};                // what was claimed, a line per group and the sum
 };
 
 class Engine {

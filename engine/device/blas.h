@@ -51,6 +51,7 @@ class Blas {
 };
 
 size_t blas_workspace_bytes(const DeviceInfo& info);
+inline constexpr size_t kBlasWorkspaceBytesMax = size_t{32} << 20;   // of any device
 
 // "cuBLAS 13.0.2": what open() would use on a card; an error says what was looked for.
 Result<std::string> blas_library();

@@ -18,6 +18,7 @@ inline constexpr uint64_t kDeviceReserveBytes = uint64_t{256} << 20;
 
 struct AcceleratorOptions {
   bool deterministic = false;          // bits of a row do not depend on the batch; costs speed
+  bool portable = false;               // our own kernels alone, the same on every card
 };
 
 class Accelerator {

@@ -97,6 +97,7 @@ struct KernelLimits {
   int32_t experts = 0;
   int32_t experts_used = 0;
   int32_t vocab = 0;
+  bool float_weights = false;          // a matrix outside the experts is f16 or bf16
 };
 
 struct QkvArgs {

@@ -10,6 +10,19 @@ namespace {
 
 size_t product(int32_t a, int32_t b) { return static_cast<size_t>(a) * static_cast<size_t>(b); }
 
+bool has_float_weights(const Weights& weights) {
+  const auto is_float = [](const kernels::Weight& weight) {
+    return weight.data != nullptr && (weight.type == formats::TensorType::f16 ||
+                                      weight.type == formats::TensorType::bf16);
+  };
+  return is_float(weights.head) ||
+         std::ranges::any_of(weights.layers, [&](const LayerWeights& layer) {
+           return is_float(layer.q) || is_float(layer.k) || is_float(layer.v) ||
+                  is_float(layer.output) || is_float(layer.gate) || is_float(layer.up) ||
+                  is_float(layer.down) || is_float(layer.router);
+         });
+}
+
 }  // namespace
 
 size_t Activations::lay_out(const kernels::KernelLimits& limits, std::byte* base) {
@@ -36,7 +49,8 @@ size_t Activations::lay_out(const kernels::KernelLimits& limits, std::byte* base
   return carver.bytes();
 }
 
-kernels::KernelLimits kernel_limits(const ModelConfig& config, const TransformerOptions& options) {
+kernels::KernelLimits kernel_limits(const Weights& weights, const ModelConfig& config,
+                                    const TransformerOptions& options) {
   const int32_t rows = options.batch_tokens_max;
   const auto at_most_rows = [&](int32_t value) {
     return value == 0 ? rows : std::min(value, rows);
@@ -53,14 +67,15 @@ kernels::KernelLimits kernel_limits(const ModelConfig& config, const Transformer
           .ffn = config.experts == 0 ? config.ffn : config.expert_ffn,
           .experts = config.experts,
           .experts_used = config.experts_used,
-          .vocab = config.vocab};
+          .vocab = config.vocab,
+          .float_weights = has_float_weights(weights)};
 }
 
 Result<device::ArenaPlan> plan_memory(const Weights& weights, const ModelConfig& config,
                                       const TransformerOptions& options,
                                       const kernels::Footprint& footprint) {
   SWARM_TRY(const KvStorage kv, KvStorage::make(config, options));
-  const kernels::KernelLimits limits = kernel_limits(config, options);
+  const kernels::KernelLimits limits = kernel_limits(weights, config, options);
   device::ArenaPlan plan;
   plan.add("weights/all", placed_bytes(weights, footprint));
   kv.plan(plan);

@@ -38,7 +38,8 @@ struct Activations {
   size_t lay_out(const kernels::KernelLimits& limits, std::byte* base);
 };
 
-kernels::KernelLimits kernel_limits(const ModelConfig& config, const TransformerOptions& options);
+kernels::KernelLimits kernel_limits(const Weights& weights, const ModelConfig& config,
+                                    const TransformerOptions& options);
 
 // Groups "weights", "kv", "activations" and, where the backend claims it up front, "scratch".
 // options.page_count may be 0 here. Refused: options out of range, a KV type that does not suit the

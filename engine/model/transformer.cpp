@@ -249,7 +249,7 @@ Result<std::unique_ptr<Transformer>> Transformer::open(
   }
   SWARM_TRY(auto weights, bind_weights(*file, config, backend->footprint()));
   SWARM_TRY(auto kv, KvStorage::make(config, options));
-  const KernelLimits limits = kernel_limits(config, options);
+  const KernelLimits limits = kernel_limits(weights, config, options);
   auto made = std::make_unique<PagedTransformer>(std::move(file), std::move(config),
                                                  std::move(weights), std::move(backend),
                                                  std::move(kv), options, limits);

@@ -88,6 +88,7 @@ Error in_flags(Error error) {
   constexpr std::array kFlags{Words{"engine.model", "--model"},
                               Words{"engine.device", "--device"},
                               Words{"engine.isa", "--isa"},
+                              Words{"engine.kernels", "--kernels"},
                               Words{"engine.k_type", "--kv"},
                               Words{"engine.v_type", "--kv"},
                               Words{"engine.page_tokens", "--page-tokens"},

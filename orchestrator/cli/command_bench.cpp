@@ -155,6 +155,8 @@ void print_case(const Options& options, const engine::ModelInfo& info, const std
                               {"tokens_per_second", median},
                               {"bytes_per_token", info.bytes_per_token},
                               {"device", info.device},
+                              {"load_ms", std::chrono::duration_cast<std::chrono::milliseconds>(
+                                              info.load).count()},
                               {"model", info.name},
                               {"depth", options.depth},
                               {"shared_prefix", options.shared_prefix},
@@ -178,8 +180,11 @@ Result<int> run_bench(const Options& given, CommandContext& context) {
         std::max(options.engine.max_resident, options.engine.max_running);
   }
   SWARM_TRY(const auto engine, open_engine(options.engine, context));
+  const engine::ModelInfo& info = engine->info();
+  const auto load_ms = std::chrono::duration_cast<std::chrono::milliseconds>(info.load).count();
   if (!options.json)
-    context.out << engine->info().name << " on " << engine->info().device << "\n";
+    context.out << info.name << " on " << info.device << ", opened in " << load_ms << " ms\n"
+                << info.memory;
   Interrupt interrupt;
   Bench bench(*engine, context.clock, options, interrupt);
   for (const Case& one : make_cases(options)) {

@@ -19,6 +19,8 @@ void add_engine_options(CLI::App& app, engine::EngineConfig& config) {
       ->required()
       ->type_name("MODEL");
   app.add_option("--device", config.device, "auto, cpu or cuda:N")->capture_default_str();
+  app.add_option("--kernels", config.kernels, "on a device: auto or portable")
+      ->capture_default_str();
   app.add_option("--isa", config.isa, "auto, reference, avx2 or avx512")->capture_default_str();
   expect_whole(app.add_option("--threads", config.threads, "0 = one per core"), 0, 1024)
       ->capture_default_str();

@@ -140,6 +140,7 @@ class ConfigBuilder {
     e.context_max = view.number<int32_t>("context");
     e.device = engine.text("device");
     e.isa = engine.text("isa");
+    e.kernels = engine.text("kernels");
     e.deterministic = engine.boolean("deterministic");
     e.k_type = engine.text("k_type");
     e.v_type = engine.text("v_type");

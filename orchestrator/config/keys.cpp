@@ -88,6 +88,8 @@ Type engine_type() {
                    "auto"),
           optional("isa", choice({"auto", "reference", "avx2", "avx512"}),
                    "CPU instruction set, forced for bisecting", "auto"),
+          optional("kernels", choice({"auto", "portable"}),
+                   "on a device: portable = our own kernels alone, forced for bisecting", "auto"),
           optional("deterministic", boolean(),
                    "on a device: greedy tokens do not depend on the batch; slower", false),
           optional("kv_memory", kv_memory, "bytes for the KV cache", "auto"),

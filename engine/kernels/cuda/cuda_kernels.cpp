@@ -10,6 +10,7 @@
 #include "engine/kernels/cuda/attention/attention.h"
 #include "engine/kernels/cuda/attention/rope_append.h"
 #include "engine/kernels/cuda/batch_stage.h"
+#include "engine/kernels/cuda/blas_products.h"
 #include "engine/kernels/cuda/cuda_footprint.h"
 #include "engine/kernels/cuda/device_memory.h"
 #include "engine/kernels/cuda/elementwise.h"
@@ -54,6 +55,7 @@ class CudaKernels final : public Kernels {
     stage_.emplace(std::move(stage));
     SWARM_TRY(auto sampler, SampleStage::make(*device_, *stream_, limits, scratch_.sample));
     sampler_.emplace(std::move(sampler));
+    blas_ = BlasProducts::make(*device_, *stream_, limits, scratch_.blas, blas_rows());
     return memory_->finish();          // weights may still be on their way
   }
 
@@ -208,7 +210,10 @@ class CudaKernels final : public Kernels {
   }
 
   std::string device_name() const override {
-    return device_->info().id() + " (" + device_->info().name + ")";
+    std::string name = device_->info().id() + " (" + device_->info().name;
+    if (options_.portable) name += ", portable kernels";
+    if (!blas_.name().empty()) name += ", " + blas_.name();
+    return name + ")";
   }
 
  private:
@@ -232,14 +237,22 @@ class CudaKernels final : public Kernels {
     return to;
   }
 
+  int32_t blas_rows() const {
+    if (options_.deterministic || options_.portable) return 0;
+    const bool card = device_->info().kind == device::DeviceKind::cuda;
+    return options_.blas_rows.value_or(card ? kBlasRows : 0);
+  }
+
   void multiply(MatmulArgs args) {
+    if (blas_.takes(args)) return blas_.multiply(args);
     if (options_.deterministic) args.family = Family::gemm;
     launched("matmul", matmul(launch_stream_, args));
   }
 
   // args.y = silu(gate x) * (up x). One product where the two types allow it.
   void gate_and_up(MatmulArgs args, const WeightView& up, int64_t up_expert_bytes) {
-    if (up.type == args.weight.type && up_expert_bytes == args.expert_bytes) {
+    const bool together = up.type == args.weight.type && up_expert_bytes == args.expert_bytes;
+    if (together && !blas_.takes(args)) {
       args.up = up.data;
       multiply(args);
       return;
@@ -272,6 +285,7 @@ class CudaKernels final : public Kernels {
   Scratch scratch_;
   std::optional<BatchStage> stage_;
   std::optional<SampleStage> sampler_;
+  BlasProducts blas_;
   BatchView batch_;
   bool inv_freq_sent_ = false;
 };

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "engine/base/error.h"
 #include "engine/device/device.h"
@@ -20,6 +21,11 @@ struct CudaOptions {
   // Every op through the one kernel whose bits do not depend on the batch; costs speed.
   bool deterministic = false;
   uint64_t reserve_bytes = 0;          // of device memory, left free for the driver
+  // Our own kernels alone, the same on every card: what differs otherwise is a library's.
+  bool portable = false;
+  // Rows from which f16 and bf16 products go to the library (blas_products.h); nullopt = kBlasRows
+  // on a card, never on the host. 0 = never.
+  std::optional<int32_t> blas_rows = {};
 };
 
 Result<std::unique_ptr<Kernels>> open_cuda_kernels(std::unique_ptr<device::Device> device,

@@ -9,6 +9,7 @@
 
 #include "engine/kernels/cuda/attention/attention_parts.h"
 #include "engine/kernels/cuda/batch_stage.h"
+#include "engine/kernels/cuda/blas_products.h"
 #include "engine/kernels/cuda/matmul/matmul.h"
 #include "engine/kernels/cuda/sampling/sample_stage.h"
 #include "engine/kernels/kernels.h"
@@ -29,6 +30,7 @@ struct Scratch {
   int32_t* pair_token = nullptr;
   int32_t* pair_of = nullptr;
   SampleMemory sample;
+  BlasMemory blas;
 };
 
 // A region of the scratch: where its pointer lives, its name, its size.
@@ -53,6 +55,11 @@ void each_scratch_region(const KernelLimits& l, Scratch& s, Visit visit) {
   visit("scratch/sample_jobs", s.sample.jobs, SampleMemory::job_bytes(l));
   visit("scratch/sample_results", s.sample.results, static_cast<size_t>(l.wanted));
   visit("scratch/sample", s.sample.scratch, SampleMemory::scratch_bytes(l));
+  if (!l.float_weights) return;
+  visit("scratch/blas_high", s.blas.high, BlasMemory::half_count(l));
+  visit("scratch/blas_low", s.blas.low, BlasMemory::half_count(l));
+  visit("scratch/blas_scale", s.blas.scale, static_cast<size_t>(l.rows));
+  visit("scratch/blas_workspace", s.blas.workspace, BlasMemory::workspace_bytes(l));
 }
 
 }  // namespace swarm::engine::kernels::cuda

@@ -22,6 +22,8 @@ class FailingBackend final : public engine::device::Backend {
     calls_ = 0;
   }
   int calls() const { return calls_; }
+  // Of memory, device and page-locked, streams and events; how often one was asked for.
+  int allocations() const { return allocations_; }
   // The same, counted in launches of kernels from now on.
   void fail_after_launches(int launches) { launches_left_ = launches; }
 
@@ -29,12 +31,17 @@ class FailingBackend final : public engine::device::Backend {
   S bind() override { return verb([&] { return inner_->bind(); }); }
   S memory(uint64_t& f, uint64_t& t) override { return verb([&] { return inner_->memory(f, t); }); }
   S allocate(size_t n, void*& out) override {
+    ++allocations_;
     return verb([&] { return inner_->allocate(n, out); });
   }
   S allocate_pinned(size_t n, void*& out) override {
+    ++allocations_;
     return verb([&] { return inner_->allocate_pinned(n, out); });
   }
-  S make_stream(void*& out) override { return verb([&] { return inner_->make_stream(out); }); }
+  S make_stream(void*& out) override {
+    ++allocations_;
+    return verb([&] { return inner_->make_stream(out); });
+  }
   void* native(void* s) override { return inner_->native(s); }
   engine::device::HostStream* host(void* s) override { return inner_->host(s); }
   S synchronize_stream(void* s) override {
@@ -46,7 +53,10 @@ class FailingBackend final : public engine::device::Backend {
   S fill(void* s, void* to, uint8_t v, size_t n) override {
     return verb([&] { return inner_->fill(s, to, v, n); });
   }
-  S make_event(void*& out) override { return verb([&] { return inner_->make_event(out); }); }
+  S make_event(void*& out) override {
+    ++allocations_;
+    return verb([&] { return inner_->make_event(out); });
+  }
   S record(void* s, void* e) override { return verb([&] { return inner_->record(s, e); }); }
   S wait(void* s, void* e) override { return verb([&] { return inner_->wait(s, e); }); }
   S query(void* e) override { return verb([&] { return inner_->query(e); }); }
@@ -89,6 +99,7 @@ class FailingBackend final : public engine::device::Backend {
 
   std::unique_ptr<engine::device::Backend> inner_;
   int launches_left_ = -1;
+  int allocations_ = 0;
   int fail_at_ = -1;
   int calls_ = 0;
 };

@@ -21,7 +21,8 @@ class CudaAccelerator final : public Accelerator {
                                         const AcceleratorOptions& options) const override {
     SWARM_TRY(auto device, device::Device::open_cuda(index));
     return cuda::open_cuda_kernels(std::move(device), {.deterministic = options.deterministic,
-                                                       .reserve_bytes = kDeviceReserveBytes});
+                                                       .reserve_bytes = kDeviceReserveBytes,
+                                                       .portable = options.portable});
   }
 };
 

@@ -13,6 +13,7 @@
 #include "engine/kernels/accelerator.h"
 #include "engine/kernels/cuda/cuda_footprint.h"
 #include "engine/model/model_source.h"
+#include "tests/engine/device/failing_backend.h"
 #include "tests/engine/kernels/cuda/model/emulated_device.h"
 #include "tests/support/support.h"
 
@@ -36,12 +37,16 @@ class EmulatedAccelerator final : public kernels::Accelerator {
   }
   Result<std::unique_ptr<kernels::Kernels>> open(
       int32_t, const kernels::AcceleratorOptions& options) const override {
-    auto device = test::make_emulated_device();
+    auto owned = std::make_unique<test::FailingBackend>(test::emulated_host());
+    backend = owned.get();
+    auto device = std::make_unique<device::Device>(std::move(owned));
     opened = device.get();
     return kernels::cuda::open_cuda_kernels(std::move(device),
-                                            {.deterministic = options.deterministic});
+                                            {.deterministic = options.deterministic,
+                                             .portable = options.portable});
   }
   mutable device::Device* opened = nullptr;            // by the last open()
+  mutable test::FailingBackend* backend = nullptr;
   uint64_t free_bytes = uint64_t{1} << 30;
 };
 
@@ -114,6 +119,48 @@ TEST_CASE("cuda engine: greedy tokens of a batch are those of each request alone
   }
 }
 
+TEST_CASE("cuda engine: forced portable kernels and the CPU give the same greedy tokens") {
+  for (const bool deterministic : {false, true}) {
+    EngineConfig config = tiny("cuda:0");
+    config.kernels = "portable";
+    config.deterministic = deterministic;
+    auto portable = Engine::open(config, kClock, {}, &kAccelerator);
+    REQUIRE(portable.has_value());
+    CHECK((*portable)->info().device == "host:0 (host memory, portable kernels)");
+    const auto cpu = open("cpu");
+    for (const int32_t request : {0, 3}) {
+      const auto tokens = alone(**portable, request);
+      CHECK(tokens.size() == 5);
+      CHECK(tokens == alone(*cpu, request));
+    }
+  }
+  EngineConfig config = tiny("cuda:0");
+  config.kernels = "sm90";
+  const auto refused = Engine::open(config, kClock, {}, &kAccelerator);
+  REQUIRE(refused.has_error());
+  CHECK(refused.error().message ==
+        "engine.kernels: expected one of auto, portable, found \"sm90\"");
+}
+
+TEST_CASE("cuda engine: a step allocates nothing on the device, whatever is in it") {
+  const auto engine = open("cuda:0");
+  const int before = kAccelerator.backend->allocations();
+  for (int32_t i = 0; i < 6; ++i) {      // prompts and decodes in the same steps, then penalties
+    Request request{.prompt = prompt_of(i), .max_tokens = 5};
+    if (i % 2 == 1) {
+      request.sampling.temperature = 1.0;
+      request.sampling.top_k = 5;
+      request.sampling.presence_penalty = 0.5;
+      request.sampling.logprobs = 3;
+    }
+    REQUIRE(engine->submit(std::move(request)).has_value());
+    static_cast<void>(engine->step());
+  }
+  drain(*engine);
+  CHECK(before > 0);
+  CHECK(kAccelerator.backend->allocations() == before);
+}
+
 TEST_CASE("cuda engine: a device that does not exist is refused by name") {
   const auto refused = Engine::open(tiny("cuda:3"), kClock, {}, &kAccelerator);
   REQUIRE(refused.has_error());
@@ -156,6 +203,8 @@ TEST_CASE("cuda engine: fit() and open() agree to the byte") {
     const auto memory = kAccelerator.opened->memory();
     CHECK(memory->total_bytes - memory->free_bytes == found->total_bytes);
     CHECK((*engine)->info().kv_bytes == found->kv_bytes);
+    CHECK((*engine)->info().memory.find("scratch") != std::string::npos);
+    CHECK((*engine)->info().load > std::chrono::nanoseconds(0));
   }
 }
 
