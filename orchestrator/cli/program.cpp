@@ -1,3 +1,6 @@
+#include <poll.h>
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cerrno>
@@ -82,16 +85,23 @@ std::optional<Error> not_utf8(int argc, const char* const* argv) {
   return std::nullopt;
 }
 
+// Whether nobody reads the standard output any more.
+bool reader_left() {
+  pollfd output{.fd = STDOUT_FILENO, .events = POLLOUT, .revents = 0};
+  return ::poll(&output, 1, 0) == 1 && (output.revents & POLLERR) != 0;
+}
+
 int run_action(CommandContext& context) {
   try {
     const Result<int> code = context.action();
     if (!code) return report(code.error(), context);
     errno = 0;
     context.out.flush();
+    const int cause = errno;   // 0 when an earlier write failed: the stream does not keep why
     // A reader that left early (| head) chose to; anything else lost results.
-    if (!context.out && errno != EPIPE)
+    if (!context.out && !reader_left())
       return report(environment_error("cannot write the output" +
-                                      (errno == 0 ? "" : std::string(": ") + std::strerror(errno))),
+                                      (cause == 0 ? "" : std::string(": ") + std::strerror(cause))),
                     context);
     return *code;
   } catch (const ErrorException& e) {

@@ -126,6 +126,13 @@ TEST_CASE("bad input: output that cannot be written is exit code 3, not success"
   }
 }
 
+TEST_CASE("bad input: a reader that leaves early is no error") {
+  const auto ran = test::run_process(
+      {"/bin/sh", "-c",
+       "{ " + std::string(SWARM_PROGRAM) + " schema; echo $? >&2; } | head -c 10 > /dev/null"});
+  CHECK(ran.err == "0\n");
+}
+
 TEST_CASE("bad input: wrong options of a command are named, not taken for a command") {
   const std::string model = "examples/demo-model/demo-model.gguf";
   const auto none = swarm_says({"generate", "--model", model});
