@@ -3,17 +3,13 @@
 #include <algorithm>
 
 #include "engine/base/async/deadline.h"
+#include "mcp/message/json_member.h"
 
 namespace swarm::mcp {
 namespace {
 
 constexpr size_t kDocumentMax = size_t{1} << 20;
 constexpr std::chrono::seconds kDocumentTime{10};
-
-std::string text_member(const Json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : "";
-}
 
 bool true_member(const Json& object, const char* key) {
   const auto found = object.find(key);

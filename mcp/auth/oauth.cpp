@@ -9,6 +9,7 @@
 #include "mcp/auth/challenge.h"
 #include "mcp/auth/token_endpoint.h"
 #include "mcp/auth/token_store.h"
+#include "mcp/message/json_member.h"
 
 namespace swarm::mcp {
 namespace {
@@ -20,12 +21,6 @@ constexpr int64_t kAssertionSeconds = 300;
 constexpr std::string_view kJwtBearer = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
 using Grant = AuthOptions::Grant;
-
-std::string text_member(const Json& object, const char* key) {
-  if (!object.is_object()) return "";
-  const auto found = object.find(key);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : "";
-}
 
 int64_t now_seconds() {
   return std::chrono::duration_cast<std::chrono::seconds>(

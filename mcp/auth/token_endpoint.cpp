@@ -5,18 +5,13 @@
 
 #include "engine/base/async/deadline.h"
 #include "mcp/message/header_value.h"
+#include "mcp/message/json_member.h"
 
 namespace swarm::mcp {
 namespace {
 
 constexpr size_t kAnswerMax = size_t{1} << 20;
 constexpr std::chrono::seconds kAnswerTime{30};
-
-std::string text_member(const Json& object, const char* key) {
-  if (!object.is_object()) return "";
-  const auto found = object.find(key);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : "";
-}
 
 int64_t now_seconds() {
   return std::chrono::duration_cast<std::chrono::seconds>(

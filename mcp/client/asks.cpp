@@ -3,17 +3,6 @@
 #include "mcp/message/rpc_error.h"
 
 namespace swarm::mcp {
-namespace {
-
-[[noreturn]] void refuse(int code, const std::string& text) {
-  RpcError details;
-  details.code = code;
-  details.text = text;
-  throw RpcException(failed(text), std::move(details));
-}
-
-}  // namespace
-
 Json Asks::capabilities(bool modern) const {
   Json out = Json::object();
   if (hooks_.offer_roots) {

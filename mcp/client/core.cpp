@@ -6,6 +6,8 @@
 #include "engine/base/async/deadline.h"
 #include "engine/base/async/nursery.h"
 #include "mcp/auth/oauth.h"
+#include "mcp/message/json_member.h"
+#include "mcp/message/versions.h"
 #include "mcp/transport/http_transport.h"
 #include "mcp/transport/sse_transport.h"
 #include "mcp/transport/stdio.h"
@@ -15,17 +17,8 @@ namespace {
 
 using std::chrono::milliseconds;
 
-// Newest first.
-constexpr std::array<std::string_view, 4> kLegacyVersions{"2025-11-25", "2025-06-18",
-                                                          "2025-03-26", "2024-11-05"};
-constexpr std::array<std::string_view, 1> kModernVersions{"2026-07-28"};
+constexpr std::array<std::string_view, 1> kModernVersions{kModernVersion};
 constexpr milliseconds kBackoffMax{30000};
-
-std::string text_member(const Json& object, const char* key) {
-  if (!object.is_object()) return "";
-  const auto found = object.find(key);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : "";
-}
 
 Json client_info() {
   Json out = Json::object();

@@ -4,17 +4,12 @@
 #include "engine/base/async/deadline.h"
 #include "engine/base/async/nursery.h"
 #include "mcp/client/core.h"
+#include "mcp/message/json_member.h"
 
 namespace swarm::mcp {
 namespace {
 
 constexpr int kRoundsMax = 10;       // of input for one call
-
-std::string text_member(const Json& object, const char* key) {
-  if (!object.is_object()) return "";
-  const auto found = object.find(key);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : "";
-}
 
 bool is_safe(const std::string& method) {
   return method != "tools/call" && method.rfind("tasks/", 0) != 0;

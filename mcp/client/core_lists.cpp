@@ -7,6 +7,7 @@
 #include "mcp/client/core.h"
 #include "mcp/client/mcp_tool.h"
 #include "mcp/client/result.h"
+#include "mcp/message/json_member.h"
 
 namespace swarm::mcp {
 namespace {
@@ -21,12 +22,6 @@ constexpr size_t kLogTextMax = 500;
 constexpr size_t kToolNameMax = 128;
 constexpr int kListensMax = 10;                   // in a row without a single notice
 constexpr milliseconds kListenBackoffMin{1000}, kListenBackoffMax{30000};
-
-std::string text_member(const Json& object, const char* key) {
-  if (!object.is_object()) return "";
-  const auto found = object.find(key);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : "";
-}
 
 milliseconds ttl_of(const Json& result) {
   if (!result.is_object()) return milliseconds(0);

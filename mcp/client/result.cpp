@@ -3,16 +3,12 @@
 #include <set>
 
 #include "engine/base/rng.h"
+#include "mcp/message/json_member.h"
 
 namespace swarm::mcp {
 namespace {
 
 constexpr size_t kNameMax = 64;
-
-std::string text_member(const Json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : "";
-}
 
 // Bytes that base64 text stands for.
 size_t decoded_bytes(const std::string& base64) {

@@ -37,6 +37,16 @@ class RpcException : public ErrorException {
   RpcError details_;
 };
 
+[[noreturn]] inline void refuse(int code, const std::string& text, Json data = nullptr,
+                                int http_status = 0) {
+  RpcError details;
+  details.code = code;
+  details.text = text;
+  details.data = std::move(data);
+  details.http_status = http_status;
+  throw RpcException(failed(text), std::move(details));
+}
+
 // Only a server of the 2026-07-28 generation sends these.
 inline bool is_modern_code(int code) {
   return code == kHeaderMismatch || code == kMissingCapability || code == kUnsupportedVersion;

@@ -11,16 +11,6 @@ namespace {
 constexpr std::array<std::string_view, 8> kLevels{"debug", "info",     "notice", "warning",
                                                   "error", "critical", "alert",  "emergency"};
 
-[[noreturn]] void refuse(int code, const std::string& text, Json data = nullptr,
-                         int http_status = 0) {
-  RpcError details;
-  details.code = code;
-  details.text = text;
-  details.data = std::move(data);
-  details.http_status = http_status;
-  throw RpcException(failed(text), std::move(details));
-}
-
 std::string capability_of(const std::string& method) {
   if (method == "elicitation/create") return "elicitation";
   if (method == "sampling/createMessage") return "sampling";

@@ -5,6 +5,7 @@
 #include "engine/base/async/deadline.h"
 #include "mcp/auth/crypto.h"
 #include "mcp/message/header_value.h"
+#include "mcp/message/json_member.h"
 
 namespace swarm::mcp {
 namespace {
@@ -35,12 +36,6 @@ std::string sse_event(const EventStream& stream, const EventStream::Event& event
   std::string out;
   if (numbered) out = "id: " + stream.name() + "-" + std::to_string(event.number) + "\n";
   return out + "event: message\ndata: " + event.message + "\n\n";
-}
-
-std::string text_member(const Json& object, const char* key) {
-  if (!object.is_object()) return "";
-  const auto found = object.find(key);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : "";
 }
 
 [[noreturn]] void mismatch(const std::string& what) {

@@ -4,6 +4,8 @@
 #include <array>
 
 #include "engine/base/async/nursery.h"
+#include "mcp/message/json_member.h"
+#include "mcp/message/versions.h"
 #include "mcp/server/call.h"
 #include "mcp/server/uri_template.h"
 #include "tools/tool.h"
@@ -11,27 +13,8 @@
 namespace swarm::mcp {
 namespace {
 
-constexpr std::array<std::string_view, 4> kLegacyVersions{"2025-11-25", "2025-06-18",
-                                                          "2025-03-26", "2024-11-05"};
-constexpr const char* kModern = "2026-07-28";
 constexpr size_t kCompletionsMax = 100;
 constexpr size_t kListenersMax = 256;
-
-[[noreturn]] void refuse(int code, const std::string& text, Json data = nullptr,
-                         int http_status = 0) {
-  RpcError details;
-  details.code = code;
-  details.text = text;
-  details.data = std::move(data);
-  details.http_status = http_status;
-  throw RpcException(failed(text), std::move(details));
-}
-
-std::string text_member(const Json& object, const char* key) {
-  if (!object.is_object()) return "";
-  const auto found = object.find(key);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : "";
-}
 
 Json text_result(const std::string& text, bool error) {
   Json out = Json::object();
@@ -86,7 +69,7 @@ Json Service::greet(const Json& params, LegacySession& session) const {
 
 Json Service::discover() const {
   Json out = Json::object();
-  out["supportedVersions"] = Json::array({kModern});
+  out["supportedVersions"] = Json::array({kModernVersion});
   out["capabilities"] = capabilities(true);
   if (!served_.instructions.empty()) out["instructions"] = served_.instructions;
   return out;
@@ -99,9 +82,9 @@ void Service::read_meta(const Json& params, RequestContext& context) const {
   const std::string version = text_member(*meta, "io.modelcontextprotocol/protocolVersion");
   const auto offered = meta->find("io.modelcontextprotocol/clientCapabilities");
   if (version.empty()) refuse(kInvalidParams, "_meta names no protocol version", nullptr, 400);
-  if (version != kModern)
+  if (version != kModernVersion)
     refuse(kUnsupportedVersion, "unsupported protocol version \"" + version + "\"",
-           Json{{"supported", Json::array({kModern})}, {"requested", version}}, 400);
+           Json{{"supported", Json::array({kModernVersion})}, {"requested", version}}, 400);
   if (offered == meta->end() || !offered->is_object())
     refuse(kInvalidParams, "_meta names no client capabilities", nullptr, 400);
   context.modern = true;
