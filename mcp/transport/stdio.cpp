@@ -124,8 +124,6 @@ Async<> StdioTransport::watch_exit() {
   exited_.close();
   log_.info("mcp.server.exit",
             {{"server", options_.server}, {"status", process_->exit_text()}});
-  // A grandchild may hold the pipes open; what it says is not the server's word.
-  process_->signal_group(SIGTERM);
   const bool heard = co_await closed_within(heard_, kLastWords);
   if (!heard) gone("it ended with " + process_->exit_text());
 }
@@ -190,12 +188,8 @@ Async<> StdioTransport::close() {
   }
   if (!exited) {
     log_.warn("mcp.server.kill", {{"server", options_.server}});
-    process_->signal_group(SIGKILL);
+    process_->kill_all();
     co_await closed_within(exited_, kReapMax);
-  } else {
-    // Grandchildren were asked by watch_exit(); while they live they hold the pipes.
-    co_await closed_within(ended_, kLastWords);
-    process_->signal_group(SIGKILL);
   }
   co_await closed_within(ended_, kLastWords);
   boost::system::error_code ignored;

@@ -71,6 +71,27 @@ void fork_grandchild() {
   while (true) ::pause();
 }
 
+// Leaves our process group and session, holds nothing of ours, ignores every polite signal.
+void fork_daemon() {
+  int ready[2];
+  if (::pipe(ready) != 0) std::exit(4);
+  if (::fork() == 0) {
+    ::setsid();
+    for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGPIPE}) ::signal(number, SIG_IGN);
+    const pid_t pid = ::fork();        // a grandchild of a grandchild
+    if (pid != 0) {
+      note_pid("daemon", pid);
+      ::_exit(0);
+    }
+    for (int fd = 0; fd < 64; ++fd) ::close(fd);
+    while (true) ::pause();
+  }
+  ::close(ready[1]);
+  char nothing = 0;
+  [[maybe_unused]] const ssize_t read = ::read(ready[0], &nothing, 1);  // until it is on its own
+  ::close(ready[0]);
+}
+
 void initialize(const Json& id, const Json& params) {
   if (mode == "silent") return;
   if (mode == "exit_on_initialize") {
@@ -203,11 +224,15 @@ void handle(const std::string& line) {
 int main(int count, char** arguments) {
   mode = count > 1 ? arguments[1] : "normal";
   note_pid("server", ::getpid());
+  if (const char* pids = std::getenv("FIXTURE_PIDS"))
+    std::ofstream(pids, std::ios::app) << ::getpid() << "\n";
   if (mode == "ignore_term") ::signal(SIGTERM, SIG_IGN);
   if (mode == "grandchild") fork_grandchild();
+  if (mode == "daemon" || mode == "stubborn") fork_daemon();
+  if (mode == "stubborn") ::signal(SIGTERM, SIG_IGN);
   if (mode == "banners") write_raw("Welcome to the fixture!\n\n{not json}\n[1, 2]\n\"text\"\n");
   if (mode == "stderr_flood") std::cerr << std::string(2 << 20, '.') << "\nflooded" << std::endl;
   for (std::string line; std::getline(std::cin, line);) handle(line);
-  if (mode == "ignore_term") while (true) ::pause();
+  if (mode == "ignore_term" || mode == "stubborn") while (true) ::pause();
   return 0;
 }

@@ -1,8 +1,6 @@
 #include "engine/base/async/process.h"
 
 #include <fcntl.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -14,6 +12,8 @@
 #include <cstdlib>
 #include <cstring>
 #include <utility>
+
+#include "engine/base/async/guard.h"
 
 namespace swarm {
 namespace {
@@ -59,14 +59,8 @@ bool is_program(const std::string& path) {
 
 // Everything the child needs, prepared before fork(): afterwards only async-signal-safe calls.
 struct Image {
-  std::string program;
-  std::string cwd;
-  std::vector<char*> argv;
-  std::vector<char*> envp;
-  std::vector<std::pair<int, uint64_t>> limits;
-  std::string cgroup_list;             // where a process writes itself to enter; "" = nowhere
-  int in = -1, out = -1, err = -1, report = -1;
-  pid_t parent = 0;
+  std::array<char*, 3> guard{};    // arguments of the guard
+  int in = -1, out = -1, err = -1, report = -1, lifeline = -1, order = -1;
 };
 
 [[noreturn]] void report_and_exit(int fd) {
@@ -75,41 +69,19 @@ struct Image {
   ::_exit(127);
 }
 
-[[noreturn]] void become(const Image& image) {
+[[noreturn]] void become_guard(const Image& image) {
   ::setpgid(0, 0);
-  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (::getppid() != image.parent) ::_exit(127);  // the parent died before prctl
-  for (int number = 1; number < NSIG; ++number) ::signal(number, SIG_DFL);
-  sigset_t none;
-  ::sigemptyset(&none);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
-  // Duplicates above the standard ones first: a source may itself be one of 0..3.
-  const int in = ::fcntl(image.in, F_DUPFD, 10), out = ::fcntl(image.out, F_DUPFD, 10);
-  const int err = ::fcntl(image.err, F_DUPFD, 10);
-  const int report = ::fcntl(image.report, F_DUPFD_CLOEXEC, 10);
-  if (in < 0 || out < 0 || err < 0 || report < 0) report_and_exit(image.report);
-  if (::dup2(in, 0) < 0 || ::dup2(out, 1) < 0 || ::dup2(err, 2) < 0) report_and_exit(report);
-  if (::dup3(report, 3, O_CLOEXEC) < 0) report_and_exit(report);
-  ::close_range(4, ~0U, 0);
-  if (!image.cgroup_list.empty()) {
-    const int list = ::open(image.cgroup_list.c_str(), O_WRONLY | O_CLOEXEC);
-    if (list < 0 || ::write(list, "0", 1) != 1) report_and_exit(3);   // 0: the writer itself
-  }
-  if (!image.cwd.empty() && ::chdir(image.cwd.c_str()) != 0) report_and_exit(3);
-  for (const auto& [resource, value] : image.limits) {
-    const rlimit limit{value, value};
-    // The declared type of the first argument is an enumeration in C++.
-    if (::setrlimit(static_cast<__rlimit_resource>(resource), &limit) != 0) report_and_exit(3);
-  }
-  ::execve(image.program.c_str(), image.argv.data(), image.envp.data());
-  report_and_exit(3);
-}
-
-std::vector<char*> pointers(std::vector<std::string>& texts) {
-  std::vector<char*> out;
-  for (std::string& text : texts) out.push_back(text.data());
-  out.push_back(nullptr);
-  return out;
+  // Duplicates above the final ones first: a source may itself be one of 0..5.
+  constexpr int kAbove = 10;
+  int fds[6] = {image.in, image.out, image.err, image.report, image.lifeline, image.order};
+  static_assert(kGuardReport == 3 && kGuardLifeline == 4 && kGuardOrder == 5);
+  for (int& fd : fds)
+    if ((fd = ::fcntl(fd, F_DUPFD, kAbove)) < 0) report_and_exit(image.report);
+  for (int fd = 0; fd < 6; ++fd)
+    if (::dup2(fds[fd], fd) < 0) report_and_exit(fds[3]);
+  ::close_range(6, ~0U, 0);
+  ::execve("/proc/self/exe", image.guard.data(), environ);
+  report_and_exit(kGuardReport);
 }
 
 Error system_error(const std::string& what, int code) {
@@ -152,7 +124,6 @@ Result<std::string> find_program(const std::string& name, const std::string& pat
 
 Result<Process> Process::spawn(const SpawnOptions& options) {
   if (options.command.empty()) return invalid_input("command: expected a program, found nothing");
-  std::vector<std::string> arguments = options.command;
   std::vector<std::string> environment = child_environment(options.env, options.inherit_env);
   std::string path;
   for (const std::string& entry : environment)
@@ -161,29 +132,36 @@ Result<Process> Process::spawn(const SpawnOptions& options) {
   if (!options.cwd.empty() &&
       (::stat(options.cwd.c_str(), &info) != 0 || !S_ISDIR(info.st_mode)))
     return environment_error("working folder \"" + options.cwd + "\" does not exist");
-  Image image;
-  SWARM_TRY(image.program, find_program(arguments[0], path, options.cwd));
-  image.cwd = options.cwd;
-  image.limits = options.limits;
-  if (!options.cgroup.empty()) image.cgroup_list = options.cgroup + "/cgroup.procs";
-  image.argv = pointers(arguments);
-  image.envp = pointers(environment);
+  GuardOrder order;
+  SWARM_TRY(order.program, find_program(options.command[0], path, options.cwd));
+  order.cwd = options.cwd;
+  order.arguments = options.command;
+  order.limits = options.limits;
+  if (!options.cgroup.empty()) order.cgroup_list = options.cgroup + "/cgroup.procs";
+  order.environment = std::move(environment);
   ignore_broken_pipes();
-  Pipe in, out, err, report;
-  if (!in.open() || !out.open() || !err.open() || !report.open())
+  Pipe in, out, err, report, lifeline, order_file;
+  if (!in.open() || !out.open() || !err.open() || !report.open() || !lifeline.open())
     return system_error("pipe", errno);
+  order_file.read = write_guard_order(order);
+  if (order_file.read < 0) return system_error("memfd_create", errno);
+  std::string guard = guard_name();
+  Image image;
+  image.guard = {guard.data(), order.program.data(), nullptr};  // the latter for lists of processes
   image.in = in.read;
   image.out = out.write;
   image.err = err.write;
   image.report = report.write;
-  image.parent = ::getpid();
+  image.lifeline = lifeline.read;
+  image.order = order_file.read;
   const pid_t pid = ::fork();
   if (pid < 0) return system_error("fork", errno);
-  if (pid == 0) become(image);
+  if (pid == 0) become_guard(image);
   ::setpgid(pid, pid);  // both sides do it: whoever comes first
 
   Process process;
   process.pid_ = pid;
+  process.lifeline_ = std::exchange(lifeline.write, -1);
   process.stdin_ = std::exchange(in.write, -1);
   process.stdout_ = std::exchange(out.read, -1);
   process.stderr_ = std::exchange(err.read, -1);
@@ -208,25 +186,31 @@ Process& Process::operator=(Process&& other) noexcept {
   std::swap(stdout_, other.stdout_);
   std::swap(stderr_, other.stderr_);
   std::swap(exit_, other.exit_);
+  std::swap(lifeline_, other.lifeline_);
   return *this;
 }
 
 Process::~Process() {
   close_all();
   if (pid_ < 0) return;
-  signal_group(SIGKILL);
   while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
   }
 }
 
 void Process::close_all() {
   for (int* fd : {&stdin_, &stdout_, &stderr_, &exit_}) Pipe::close(*fd);
+  kill_all();
 }
 
 int Process::release(int& fd) { return std::exchange(fd, -1); }
 
 void Process::signal_group(int signal) const {
   if (pid_ > 0) ::kill(-pid_, signal);
+}
+
+void Process::kill_all() {
+  if (pid_ > 0) ::kill(pid_, SIGCONT);  // should somebody have stopped it
+  Pipe::close(lifeline_);
 }
 
 std::optional<ProcessEnd> Process::ended() const {

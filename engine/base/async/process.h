@@ -1,7 +1,8 @@
 // engine/base/async/process.h — A child process in a group of its own, talking over three pipes.
-// The child gets nothing but its pipes, a small environment and default signals, and dies with the
-// thread that spawned it (parent-death signal): spawn from a thread that lives as long as we do.
-// The child is not reaped before reap(), so its process group cannot be mistaken for another.
+// Linux. The child gets nothing but its pipes, a small environment and default signals. Between it
+// and us is a guard (guard.h), which leads the group: neither the child nor anything it started
+// outlives us, not even by SIGKILL. The guard is not reaped before reap(), so its process group
+// cannot be mistaken for another.
 #pragma once
 
 #include <cstdint>
@@ -35,17 +36,20 @@ class Process {
   static Result<Process> spawn(const SpawnOptions& options);
   Process(Process&& other) noexcept;
   Process& operator=(Process&& other) noexcept;
-  // Last resort: kills the group and waits, should nobody have called reap().
+  // Last resort: kills everybody and waits, should nobody have called reap().
   ~Process();
 
-  int pid() const { return pid_; }
+  int pid() const { return pid_; }                   // of the guard
   int release_stdin() { return release(stdin_); }    // we write, close-on-exec
   int release_stdout() { return release(stdout_); }  // we read
   int release_stderr() { return release(stderr_); }  // we read
-  int release_exit() { return release(exit_); }      // pidfd: readable when the child has ended
+  int release_exit() { return release(exit_); }      // pidfd: readable when all have ended
 
   // To every process of the group; nothing happens after reap().
   void signal_group(int signal) const;
+  // The child and whatever it left, wherever that went: SIGKILL, at once and for good.
+  void kill_all();
+  // The child has ended, and with it everything it started. False: not yet.
   bool has_exited() const { return ended().has_value(); }
   // How it ended, as long as it is not reaped; nullopt while it runs.
   std::optional<ProcessEnd> ended() const;
@@ -61,6 +65,7 @@ class Process {
 
   int pid_ = -1;
   int stdin_ = -1, stdout_ = -1, stderr_ = -1, exit_ = -1;
+  int lifeline_ = -1;              // closing it is the end of all
 };
 
 // The environment a child gets: the whitelist of ours, overridden by `extra`. "NAME=value" each.
