@@ -27,6 +27,8 @@ enum class TransportKind : uint8_t { automatic, stdio, http, sse };
 // automatic: 2026-07-28 is tried first, initialize if the server does not know it.
 enum class Era : uint8_t { automatic, modern, legacy };
 
+struct AuthOptions;
+
 struct ServerConfig {
   std::string name;                               // [A-Za-z0-9_-]+; prefix of its tools
   std::vector<std::string> command;               // argv, no shell; or url
@@ -48,7 +50,11 @@ struct ServerConfig {
   std::chrono::milliseconds restart_backoff{500}; // doubled for each restart in a row
   int32_t restarts_max = 3;                       // of a server that ended by itself, in a row
   int32_t calls_max = 16;                         // tool calls in flight; more wait in order
+  bool tasks = true;                              // long calls may be tasks (2026-07-28)
   bool listen = true;                             // follow list changes (2026-07-28)
+  std::vector<std::string> include_tools;         // exact, or ending in '*'; none = all
+  std::vector<std::string> exclude_tools;         // wins over include_tools
+  std::shared_ptr<const AuthOptions> auth;        // shared by copies; null = no authorization
   std::string ca_file;                            // additional certificate authorities, PEM
 };
 
@@ -87,7 +93,7 @@ enum class State : uint8_t { idle, starting, ready, needs_auth, failed, stopped 
 std::string_view to_string(State state);
 
 // The kinds of lists a server keeps.
-enum class List : uint8_t { tools, resources, resource_templates, prompts };
+enum class List : uint8_t { tools, resources, resource_templates, prompts, skills };
 
 // Everything a server offers, as the protocol's own JSON. Members other than state and capabilities
 // throw ErrorException: environment (server gone, refused), timeout, unsupported (not offered).
@@ -102,6 +108,10 @@ class Client : public Session {
   // All pages, verbatim; tools that cannot be used are left out. Cached as long as the server says.
   virtual Async<std::vector<Json>> list(List what) = 0;
   virtual Async<Json> read_resource(std::string uri) = 0;
+  // A file of a skill (an entry of List::skills), verified against its digest and size, SKILL.md
+  // also against the announced frontmatter. uri "" = SKILL.md, which is read first in any case. A
+  // skill that once failed is refused from then on.
+  virtual Async<std::string> read_skill(Json entry, std::string uri) = 0;
   virtual Async<Json> get_prompt(std::string name, Json arguments) = 0;
   // ref: {"type":"ref/prompt","name":..} or {"type":"ref/resource","uri":..}.
   virtual Async<Json> complete(Json ref, std::string argument, std::string value,
@@ -141,6 +151,9 @@ struct AuthOptions {
   // Shows a person the URL and returns where the browser was sent in the end: the redirect URI with
   // code and state. Empty: grant `code` is impossible.
   std::function<Async<std::string>(std::string url)> authorize = {};
+  // Without authorize: the URL is logged, and the browser awaited at redirect_uri ("" = a random
+  // port of this machine).
+  bool browser = false;
   std::string redirect_uri = "http://127.0.0.1/callback";
   std::string client_name = "swarm";
   std::string client_id, client_secret;            // registered beforehand

@@ -47,12 +47,19 @@ class ServedCall {
   virtual void hang_up(std::chrono::milliseconds retry) = 0;
 };
 
+// Whether a call may go on as a task (extension of 2026-07-28): a client that knows tasks is
+// answered at once and asks for the outcome later. required: others are refused.
+enum class TaskUse : uint8_t { never, offered, required };
+
 struct ServedTool {
   Json definition;                         // name, description, inputSchema, ...
   // The result of tools/call. Arguments were checked against inputSchema. An ErrorException is told
   // to the model as a result with isError.
   std::function<Async<Json>(Json arguments, ServedCall& call)> call;
   std::vector<std::string> needs = {};     // client capabilities without which a call is refused
+  TaskUse task = TaskUse::never;
+  // Runs before a task exists; what it asks is known to `call` when that asks it again.
+  std::function<Async<>(const Json& arguments, ServedCall& call)> prepare = {};
 };
 
 struct ServedResource {

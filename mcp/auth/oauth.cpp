@@ -7,6 +7,7 @@
 #include "engine/base/async/deadline.h"
 #include "engine/base/async/nursery.h"
 #include "mcp/auth/challenge.h"
+#include "mcp/auth/loopback.h"
 #include "mcp/auth/token_endpoint.h"
 #include "mcp/auth/token_store.h"
 #include "mcp/message/json_member.h"
@@ -451,6 +452,12 @@ class OAuth final : public Authorizer {
 
 std::unique_ptr<Authorizer> make_oauth(AuthOptions options, Url server, Executor executor,
                                        Log& log) {
+  if (options.browser && !options.authorize) {
+    if (options.redirect_uri.empty()) options.redirect_uri = loopback_redirect_uri();
+    options.authorize = [uri = options.redirect_uri, &log](std::string url) {
+      return visit_with_browser(std::move(url), uri, log);
+    };
+  }
   return std::make_unique<OAuth>(std::move(options), std::move(server), std::move(executor), log);
 }
 

@@ -52,6 +52,9 @@ class Handle final : public Client {
     if (context.is_object() && !context.empty()) params["context"]["arguments"] = context;
     return core_->call("completion/complete", std::move(params));
   }
+  Async<std::string> read_skill(Json entry, std::string uri) override {
+    return core_->read_skill(std::move(entry), std::move(uri));
+  }
   Async<> ping() override { co_await core_->call("ping", Json::object()); }
   Async<Json> request(std::string method, Json params) override {
     return core_->call(std::move(method), std::move(params));

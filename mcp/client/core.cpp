@@ -50,6 +50,7 @@ Core::Core(ServerConfig config, Executor executor, Log& log, ClientHooks hooks,
       asks_(config_.name, hooks_),
       turns_(static_cast<size_t>(std::max(1, config_.calls_max))) {
   const auto url = parse_url(config_.url);
+  if (auth == nullptr) auth = config_.auth.get();
   if (auth != nullptr && url) authorizer_ = make_oauth(*auth, *url, executor_, log_);
   for (int32_t i = 0; i < std::max(1, config_.calls_max); ++i) turns_.try_send(true);
 }
@@ -314,6 +315,9 @@ void Core::add_envelope(const std::string& method, Json& params, Headers& header
   meta["io.modelcontextprotocol/protocolVersion"] = version_;
   meta["io.modelcontextprotocol/clientInfo"] = client_info();
   meta["io.modelcontextprotocol/clientCapabilities"] = asks_.capabilities(true);
+  if (config_.tasks)
+    meta["io.modelcontextprotocol/clientCapabilities"]["extensions"][kTasksExtension] =
+        Json::object();
   if (kind_ != TransportKind::http) return;
   headers.emplace_back("MCP-Protocol-Version", version_);
   headers.emplace_back("Mcp-Method", method);

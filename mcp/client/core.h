@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -42,6 +43,9 @@ class Core : public std::enable_shared_from_this<Core> {
   // Sends with the envelope of the era; restarts, renews the session and repeats where that is
   // safe; answers what the server asks in between.
   Async<Json> call(std::string method, Json params, CallOptions options = {});
+  // See mcp::Client.
+  Async<std::string> read_skill(Json entry, std::string uri);
+  bool offers_extension(const char* name) const;
   bool offers(const char* capability) const { return capabilities_.contains(capability); }
   void require(const char* capability, const std::string& what) const;
 
@@ -82,10 +86,28 @@ class Core : public std::enable_shared_from_this<Core> {
   Async<bool> visit_urls(Json data);
   void check_output(const std::string& name, const Json& result) const;
 
+  // core_tasks.cpp: tasks and skills.
+  struct Followed {
+    std::string id;
+    Json shown, result;              // what tasks/get said last; the outcome
+    CallOptions options;
+    std::set<std::string> answered;  // keys of its questions
+    std::string said;
+    double steps = 0;
+    int failures = 0;                // polls in a row
+    bool over = false;
+  };
+  Async<Json> follow_task(Json created, CallOptions options);
+  Async<> poll_task(Followed& task);
+  void report_task(Followed& task) const;
+  Async<> answer_task(Followed& task);
+  Async<> cancel_task(std::string id);
+
   // core_lists.cpp: lists and what changes them.
   Async<std::vector<Json>> pages(std::string method, std::string key);
   Async<> refresh_tools();
   void adopt_tools(std::vector<Json> found);
+  void note_hidden_text(const std::string& tool);
   void notice(const std::string& method, const Json& params);
   void schedule_refresh();
   Async<> listen();
@@ -115,6 +137,7 @@ class Core : public std::enable_shared_from_this<Core> {
   std::vector<std::shared_ptr<tools::Tool>> tools_;
   std::map<std::string, Cached> cache_;
   bool refresh_scheduled_ = false;
+  std::set<std::string> loaded_skills_, refused_skills_;
   int64_t logged_ = 0;             // messages of the server in our log
 };
 

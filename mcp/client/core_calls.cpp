@@ -12,7 +12,7 @@ namespace {
 constexpr int kRoundsMax = 10;       // of input for one call
 
 bool is_safe(const std::string& method) {
-  return method != "tools/call" && method.rfind("tasks/", 0) != 0;
+  return method == "tasks/get" || (method != "tools/call" && method.rfind("tasks/", 0) != 0);
 }
 
 // Which requests may be answered with "input_required".
@@ -26,6 +26,10 @@ void Core::require(const char* capability, const std::string& what) const {
   if (offers(capability)) return;
   throw ErrorException(Error{.kind = ErrorKind::unsupported,
                              .message = "mcp server \"" + config_.name + "\" offers no " + what});
+}
+
+bool Core::offers_extension(const char* name) const {
+  return object_member(capabilities_, "extensions").contains(name);
 }
 
 Async<Json> Core::send(std::string method, Json params, CallOptions options) {
@@ -79,6 +83,8 @@ Async<Json> Core::call(std::string method, Json params, CallOptions options) {
     restarts_ = 0;
     const std::string type = text_member(result, "resultType");
     if (dialect_ != Dialect::modern || type.empty() || type == "complete") co_return result;
+    if (type == "task" && method == "tools/call")
+      co_return co_await follow_task(result, std::move(options));
     if (type != "input_required" || !takes_input(method))
       throw ErrorException(
           peer_->about(ErrorKind::environment, "unexpected result type \"" + type + "\""));

@@ -8,6 +8,8 @@
 #include "mcp/client/mcp_tool.h"
 #include "mcp/client/result.h"
 #include "mcp/message/json_member.h"
+#include "mcp/message/versions.h"
+#include "mcp/message/visible_text.h"
 
 namespace swarm::mcp {
 namespace {
@@ -43,8 +45,17 @@ Kind kind_of(List what) {
     case List::resource_templates:
       return {"resources/templates/list", "resourceTemplates", "resources"};
     case List::prompts: return {"prompts/list", "prompts", "prompts"};
+    case List::skills: return {"skills/list", "skills", "skills"};
   }
   return {"", "", ""};
+}
+
+bool matches_any(const std::vector<std::string>& patterns, const std::string& name) {
+  return std::any_of(patterns.begin(), patterns.end(), [&](const std::string& pattern) {
+    if (!pattern.empty() && pattern.back() == '*')
+      return name.rfind(pattern.substr(0, pattern.size() - 1), 0) == 0;
+    return pattern == name;
+  });
 }
 
 bool says_list_changed(const Json& capabilities, const char* what) {
@@ -115,7 +126,8 @@ Async<std::vector<Json>> Core::pages(std::string method, std::string key) {
 Async<std::vector<Json>> Core::list(List what) {
   const auto self = shared_from_this();
   const Kind kind = kind_of(what);
-  require(kind.capability, kind.capability);
+  if (what != List::skills || !offers_extension(kSkillsExtension))
+    require(kind.capability, kind.capability);
   co_await ensure_ready();
   if (what == List::tools) {
     std::vector<Json> found = co_await pages(kind.method, kind.key);
@@ -147,6 +159,9 @@ void Core::adopt_tools(std::vector<Json> found) {
       quarantine(name, known.contains(name) ? "listed twice" : "no name or no inputSchema");
       continue;
     }
+    const bool wanted =
+        config_.include_tools.empty() || matches_any(config_.include_tools, name);
+    if (!wanted || matches_any(config_.exclude_tools, name)) continue;
     KnownTool entry;
     if (dialect_ == Dialect::modern && kind_ == TransportKind::http) {
       auto headers = header_params(tool.at("inputSchema"));
@@ -168,6 +183,10 @@ void Core::adopt_tools(std::vector<Json> found) {
     spec.name = public_name.at(name);
     spec.description = text_member(definition, "description");
     if (spec.description.empty()) spec.description = text_member(definition, "title");
+    const std::string visible = visible_text(spec.description);
+    if (visible != spec.description || visible_text(dump_json(definition)) != dump_json(definition))
+      note_hidden_text(name);
+    spec.description = visible;
     spec.parameters = definition.at("inputSchema");
     spec.effect = effect_of(definition);
     spec.origin = "mcp:" + config_.name;
@@ -175,6 +194,11 @@ void Core::adopt_tools(std::vector<Json> found) {
   }
   known_tools_ = std::move(known);
   tools_ = std::move(tools);
+}
+
+void Core::note_hidden_text(const std::string& tool) {
+  log_.warn("mcp.tool.hidden_text", {{"server", config_.name}, {"tool", tool}});
+  event("hidden_text", Json{{"tool", tool}});
 }
 
 // ---- Notices.
@@ -221,8 +245,7 @@ void Core::schedule_refresh() {
     const auto self = weak.lock();
     if (!self) co_return;
     self->refresh_scheduled_ = false;
-    std::set<std::string> before, after;
-    for (const auto& [name, tool] : self->known_tools_) before.insert(name);
+    const std::map<std::string, KnownTool> before = self->known_tools_;
     try {
       co_await self->refresh_tools();
     } catch (const ErrorException& e) {
@@ -231,17 +254,23 @@ void Core::schedule_refresh() {
                       {{"server", self->config_.name}, {"why", e.error().message}});
       co_return;
     }
-    for (const auto& [name, tool] : self->known_tools_) after.insert(name);
-    Json added = Json::array(), removed = Json::array();
-    for (const std::string& name : after)
-      if (!before.contains(name)) added.push_back(name);
-    for (const std::string& name : before)
-      if (!after.contains(name)) removed.push_back(name);
+    Json added = Json::array(), removed = Json::array(), changed = Json::array();
+    for (const auto& [name, tool] : self->known_tools_) {
+      const auto old = before.find(name);
+      if (old == before.end()) {
+        added.push_back(name);
+      } else if (old->second.definition != tool.definition) {
+        changed.push_back(name);
+      }
+    }
+    for (const auto& [name, tool] : before)
+      if (!self->known_tools_.contains(name)) removed.push_back(name);
     self->log_.info("mcp.tools.changed", {{"server", self->config_.name},
                                           {"added", uint64_t{added.size()}},
-                                          {"removed", uint64_t{removed.size()}}});
-    self->event("list_changed",
-                Json{{"list", "tools"}, {"added", added}, {"removed", removed}});
+                                          {"removed", uint64_t{removed.size()}},
+                                          {"changed", uint64_t{changed.size()}}});
+    self->event("list_changed", Json{{"list", "tools"}, {"added", added}, {"removed", removed},
+                                     {"changed", changed}});
   });
 }
 

@@ -11,13 +11,14 @@ namespace {
 constexpr std::array<std::string_view, 8> kLevels{"debug", "info",     "notice", "warning",
                                                   "error", "critical", "alert",  "emergency"};
 
+}  // namespace
+
 std::string capability_of(const std::string& method) {
   if (method == "elicitation/create") return "elicitation";
   if (method == "sampling/createMessage") return "sampling";
   return "roots";
 }
 
-// Whether an answer has the shape its question calls for.
 bool fits(const std::string& method, const Json& answer) {
   if (!answer.is_object()) return false;
   if (method == "elicitation/create") {
@@ -30,8 +31,6 @@ bool fits(const std::string& method, const Json& answer) {
   if (method == "roots/list") return answer.contains("roots") && answer.at("roots").is_array();
   return answer.contains("role") && answer.contains("content");
 }
-
-}  // namespace
 
 int log_rank(std::string_view level) {
   const auto found = std::find(kLevels.begin(), kLevels.end(), level);

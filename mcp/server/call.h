@@ -24,6 +24,8 @@ class Call final : public ServedCall {
   bool client_offers(std::string_view capability) const override;
   Async<std::map<std::string, Json>> ask(std::map<std::string, Question> questions) override;
   bool resumed() const override { return resumed_; }
+  // Input that was given so far (2026-07-28).
+  const std::map<std::string, Json>& answers() const { return answers_; }
   void hang_up(std::chrono::milliseconds retry) override { context_.reply->hang_up(retry); }
 
   // The result that asks: {"resultType": "input_required", ...}.
@@ -40,6 +42,11 @@ class Call final : public ServedCall {
   std::map<std::string, Json> answers_;
   bool resumed_ = false;
 };
+
+// Which capability of the client a question needs.
+std::string capability_of(const std::string& method);
+// Whether an answer has the shape its question calls for.
+bool fits(const std::string& method, const Json& answer);
 
 // [debug, info, notice, warning, error, critical, alert, emergency]; -1 = none of them.
 int log_rank(std::string_view level);

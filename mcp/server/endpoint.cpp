@@ -52,6 +52,8 @@ Headers json_headers() {
 
 const char* name_key(const std::string& method) {
   if (method == "tools/call" || method == "prompts/get") return "name";
+  if (method == "tasks/get" || method == "tasks/update" || method == "tasks/cancel")
+    return "taskId";
   return method == "resources/read" ? "uri" : nullptr;
 }
 

@@ -43,6 +43,18 @@ class LineReply final : public Reply {
   std::string last_;
 };
 
+// Tasks run among the jobs of a server, while it accepts any.
+class TaskHome {
+ public:
+  TaskHome(Service& service, Nursery& jobs) : service_(service) { service_.run_tasks_in(&jobs); }
+  ~TaskHome() { service_.run_tasks_in(nullptr); }
+  TaskHome(const TaskHome&) = delete;
+  TaskHome& operator=(const TaskHome&) = delete;
+
+ private:
+  Service& service_;
+};
+
 // One client on two descriptors.
 class StdioDialogue {
  public:
@@ -60,6 +72,7 @@ class StdioDialogue {
     co_await with_nursery([this](Nursery& writer) -> Async<> {
       writer.start(write_loop());
       co_await with_nursery([this](Nursery& jobs) -> Async<> {
+        const TaskHome home(service_, jobs);
         co_await read_loop(jobs);
         service_.end_subscriptions();  // they would wait for ever
         co_await settle([&] { return jobs.running() == 0; });
@@ -205,6 +218,7 @@ class ServerImpl final : public Server {
 
   Async<> run_http() override {
     co_await with_nursery([this](Nursery& jobs) -> Async<> {
+      const TaskHome home(service_, jobs);
       jobs.start([this]() -> Async<> {
         while (true) {
           co_await wait_until(steady_clock(), steady_clock().now() + kExpireEvery);

@@ -23,6 +23,12 @@ Json text_result(const std::string& text, bool error) {
   return out;
 }
 
+[[noreturn]] void refuse_task_unaware() {
+  Json data = Json::object();
+  data["requiredCapabilities"]["extensions"][kTasksExtension] = Json::object();
+  refuse(kMissingCapability, "the client does not know tasks", std::move(data), 400);
+}
+
 template <class List>
 std::vector<Json> definitions_of(const List& list) {
   std::vector<Json> out;
@@ -33,7 +39,10 @@ std::vector<Json> definitions_of(const List& list) {
 }  // namespace
 
 Service::Service(const Served& served, ServeOptions options, Log& log)
-    : served_(served), options_(std::move(options)), log_(log) {}
+    : served_(served),
+      options_(std::move(options)),
+      log_(log),
+      tasks_([this](const std::string& id, const Json& task) { task_changed(id, task); }) {}
 
 // ---- Handshakes.
 
@@ -47,7 +56,9 @@ Json Service::capabilities(bool modern) const {
   if (!served_.prompts.empty()) out["prompts"]["listChanged"] = true;
   if (served_.complete) out["completions"] = Json::object();
   out["logging"] = Json::object();
-  if (modern) out.erase("extensions");
+  const bool tasks = std::any_of(served_.tools.begin(), served_.tools.end(),
+                                 [](const ServedTool& one) { return one.task != TaskUse::never; });
+  if (modern && tasks) out["extensions"][kTasksExtension] = Json::object();
   return out;
 }
 
@@ -153,6 +164,8 @@ Async<Json> Service::dispatch(std::string method, Json params, RequestContext& c
   if (method == "completion/complete" && served_.complete) co_return complete(params);
   if (context.modern) {
     if (method == "server/discover") co_return hinted(discover());
+    if (method == "tasks/get" || method == "tasks/update" || method == "tasks/cancel")
+      co_return task_request(method, params, context);
     if (method == "subscriptions/listen")
       co_return co_await subscribe(std::move(params), context);
     refuse(kMethodNotFound, "method not found: " + method, nullptr, 404);
@@ -206,10 +219,22 @@ Async<Json> Service::call_tool(Json params, RequestContext& context) {
   const auto valid = tools::validate_json(tool->definition.at("inputSchema"), arguments);
   if (!valid && valid.error().kind != ErrorKind::unsupported)
     co_return text_result("wrong arguments: " + valid.error().message, true);
+  co_return co_await run_tool(*tool, std::move(arguments), call, context);
+}
+
+Async<Json> Service::run_tool(const ServedTool& tool, Json arguments, Call& call,
+                              RequestContext& context) {
+  const bool knows_tasks =
+      context.modern &&
+      object_member(context.capabilities, "extensions").contains(kTasksExtension);
+  if (tool.task == TaskUse::required && context.modern && !knows_tasks)
+    refuse_task_unaware();
+  const bool as_task = knows_tasks && tool.task != TaskUse::never && tasks_.can_start();
   std::string problem;
   std::optional<NeedInput> need;
   try {
-    co_return co_await tool->call(std::move(arguments), call);
+    if (as_task) co_return co_await start_task(tool, std::move(arguments), call, context);
+    co_return co_await tool.call(std::move(arguments), call);
   } catch (const NeedInput& missing) {
     need = missing;
   } catch (const RpcException&) {
@@ -220,6 +245,31 @@ Async<Json> Service::call_tool(Json params, RequestContext& context) {
   }
   if (need) co_return call.input_required(*need);
   co_return text_result(problem, true);
+}
+
+Async<Json> Service::start_task(const ServedTool& tool, Json arguments, Call& call,
+                                RequestContext& context) {
+  if (tool.prepare) co_await tool.prepare(arguments, call);
+  const auto work = [&tool, arguments](ServedCall& later) { return tool.call(arguments, later); };
+  co_return tasks_.start(work, context.capabilities, call.answers());
+}
+
+Json Service::task_request(const std::string& method, const Json& params,
+                           const RequestContext& context) {
+  if (!object_member(context.capabilities, "extensions").contains(kTasksExtension))
+    refuse_task_unaware();
+  if (method == "tasks/get") return tasks_.get(params);
+  return method == "tasks/update" ? tasks_.update(params) : tasks_.cancel(params);
+}
+
+void Service::task_changed(const std::string& id, const Json& task) {
+  for (const auto& listener : listeners_) {
+    const Json wanted = listener->wanted.value("taskIds", Json::array());
+    if (std::find(wanted.begin(), wanted.end(), Json(id)) == wanted.end()) continue;
+    Json params = task;
+    params["_meta"]["io.modelcontextprotocol/subscriptionId"] = listener->id;
+    listener->reply->send(encode_notification("notifications/tasks", params));
+  }
 }
 
 Async<Json> Service::get_prompt(Json params, RequestContext& context) {
@@ -285,6 +335,8 @@ Async<Json> Service::subscribe(Json params, RequestContext& context) {
     if (wanted.contains(key) && wanted.at(key) == true) granted[key] = true;
   if (wanted.contains("resourceSubscriptions") && wanted.at("resourceSubscriptions").is_array())
     granted["resourceSubscriptions"] = wanted.at("resourceSubscriptions");
+  if (wanted.contains("taskIds") && wanted.at("taskIds").is_array())
+    granted["taskIds"] = wanted.at("taskIds");
   const auto listener = std::make_shared<Listener>();  // shared with tell(), which may outlast us
   listener->id = context.id;
   listener->wanted = granted;

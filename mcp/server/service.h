@@ -17,8 +17,11 @@
 #include "mcp/serve.h"
 #include "mcp/server/reply.h"
 #include "mcp/server/seal.h"
+#include "mcp/server/tasks.h"
 
 namespace swarm::mcp {
+
+class Call;
 
 // A client of the older generation, from initialize to its end.
 struct LegacySession {
@@ -62,6 +65,8 @@ class Service final : public Announcer {
 
   void join(const std::shared_ptr<LegacySession>& session) { sessions_.push_back(session); }
   void end_subscriptions();
+  // Where tasks run: for as long as the nursery lives.
+  void run_tasks_in(Nursery* nursery) { tasks_.run_in(nursery); }
 
   void tools_changed() override;
   void prompts_changed() override;
@@ -81,6 +86,12 @@ class Service final : public Announcer {
 
   Async<Json> dispatch(std::string method, Json params, RequestContext& context);
   Async<Json> call_tool(Json params, RequestContext& context);
+  Async<Json> run_tool(const ServedTool& tool, Json arguments, Call& call,
+                       RequestContext& context);
+  Async<Json> start_task(const ServedTool& tool, Json arguments, Call& call,
+                         RequestContext& context);
+  Json task_request(const std::string& method, const Json& params, const RequestContext& context);
+  void task_changed(const std::string& id, const Json& task);
   Async<Json> get_prompt(Json params, RequestContext& context);
   Async<Json> read_resource(Json params, RequestContext& context);
   Async<Json> subscribe(Json params, RequestContext& context);
@@ -95,6 +106,7 @@ class Service final : public Announcer {
   const ServeOptions options_;
   Log& log_;
   const Seal seal_;
+  Tasks tasks_;
   std::vector<std::weak_ptr<LegacySession>> sessions_;
   std::vector<std::shared_ptr<Listener>> listeners_;
 };

@@ -36,6 +36,7 @@ LoadedFile load_swarm(const FileOptions& options, bool need_inputs, CommandConte
     load.inputs[input.substr(0, equals)] = input.substr(equals + 1);
   }
   config::Loaded loaded = config::load_file(options.file, load);
+  for (const std::string& warning : loaded.warnings) context.err << "warning: " << warning << "\n";
   if (loaded.config) return {.config = std::move(loaded.config)};
   return {.config = std::nullopt, .code = report_errors(loaded.errors(), loaded.report(), context)};
 }

@@ -139,9 +139,11 @@ mcp::Served offer(const config::Config& config, const SwarmTool& tool) {
   schema["properties"]["answer"] = Json::object();
   schema["required"] = Json::array({"outcome", "answer"});
   definition["outputSchema"] = std::move(schema);
-  out.tools.push_back({std::move(definition), [&tool](Json arguments, mcp::ServedCall& call) {
+  out.tools.push_back({.definition = std::move(definition),
+                       .call = [&tool](Json arguments, mcp::ServedCall& call) {
                          return tool.call(std::move(arguments), call);
-                       }});
+                       },
+                       .task = mcp::TaskUse::offered});
   const std::string journals = config.journal_dir;
   Json transcript{{"uriTemplate", std::string(kRunPrefix) + "{id}"},
                   {"name", "run"},

@@ -11,6 +11,7 @@
 #include "engine/base/async/nursery.h"
 #include "orchestrator/cli/files.h"
 #include "orchestrator/cli/interrupt.h"
+#include "orchestrator/cli/mcp_lists.h"
 
 namespace swarm::cli {
 namespace {
@@ -45,6 +46,10 @@ void apply(const McpTargetOptions& options, mcp::ServerConfig& server) {
 
 void add_target_options(CLI::App& sub, McpTargetOptions& options) {
   sub.add_option("--file", options.file, "swarm file (YAML): its mcp section");
+  sub.add_option("--config", options.config,
+                 "list of servers as another program writes it (mcpServers)");
+  sub.add_flag("--approve", options.approve,
+               "allow what .mcp.json of this folder would start, as it is now");
   sub.add_option("--url", options.url, "one server: http:// or https://");
   sub.add_option("--header", options.headers, "sent to that URL; may be repeated")
       ->type_name("NAME=VALUE")
@@ -60,29 +65,33 @@ void add_target_options(CLI::App& sub, McpTargetOptions& options) {
 std::optional<std::vector<mcp::ServerConfig>> mcp_targets(const McpTargetOptions& options,
                                                           CommandContext& context, int& code) {
   const int given = (options.file.empty() ? 0 : 1) + (options.url.empty() ? 0 : 1) +
-                    (options.command.empty() ? 0 : 1);
-  if (given != 1) {
-    context.err << "error: expected one of --file FILE, --url URL and -- COMMAND...\n";
-    code = kExitInvalidInput;
+                    (options.config.empty() ? 0 : 1) + (options.command.empty() ? 0 : 1);
+  const auto fail = [&](const Error& error) {
+    context.err << error.to_text() << "\n";
+    code = exit_code(error.kind);
     return std::nullopt;
-  }
+  };
+  const Error nothing = invalid_input(
+      "expected one of --file FILE, --config FILE, --url URL and -- COMMAND..., or a list in "
+      ".mcp.json");
   std::vector<mcp::ServerConfig> out;
-  if (options.file.empty()) {
-    auto server = single_target(options);
-    if (!server) {
-      context.err << server.error().to_text() << "\n";
-      code = kExitInvalidInput;
-      return std::nullopt;
-    }
-    out.push_back(std::move(*server));
-  } else {
+  if (given > 1) return fail(nothing);
+  if (!options.file.empty()) {
     const FileOptions file{.file = options.file, .inputs = {}, .sets = {}};
     LoadedFile loaded = load_swarm(file, /*need_inputs=*/false, context);
-    if (!loaded.config) {
-      code = loaded.code;
-      return std::nullopt;
-    }
+    code = loaded.code;
+    if (!loaded.config) return std::nullopt;
     out = std::move(loaded.config->servers);
+  } else if (options.url.empty() && options.command.empty()) {
+    auto listed = read_mcp_lists({.file = options.config, .approve = options.approve}, context);
+    if (!listed) return fail(listed.error());
+    if (!listed->found) return fail(nothing);
+    code = listed->code;
+    out = std::move(listed->servers);
+  } else {
+    auto server = single_target(options);
+    if (!server) return fail(server.error());
+    out.push_back(std::move(*server));
   }
   for (mcp::ServerConfig& server : out) apply(options, server);
   return out;

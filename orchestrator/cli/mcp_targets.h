@@ -1,5 +1,5 @@
-// orchestrator/cli/mcp_targets.h — Which MCP servers a command speaks to: those of a swarm file,
-// one URL, or one program; and how it speaks to them from plain code.
+// orchestrator/cli/mcp_targets.h — Which MCP servers a command speaks to: those of a swarm file
+// or a list, one URL, or one program; and how it speaks to them from plain code.
 #pragma once
 
 #include <functional>
@@ -15,6 +15,8 @@ namespace swarm::cli {
 
 struct McpTargetOptions {
   std::string file;
+  std::string config;                // a list of another program
+  bool approve = false;
   std::string url;
   std::vector<std::string> headers;  // NAME=VALUE
   std::vector<std::string> command;  // after --

@@ -187,6 +187,29 @@ class ConfigBuilder {
                               : mcp::Era::automatic;
   }
 
+  std::shared_ptr<const mcp::AuthOptions> authorization(const View& view) const {
+    mcp::AuthOptions out;
+    const std::string grant = view.text("grant");
+    using Grant = mcp::AuthOptions::Grant;
+    if (grant == "client_credentials") out.grant = Grant::client_credentials;
+    if (grant == "workload") out.grant = Grant::workload;
+    if (grant == "enterprise") out.grant = Grant::enterprise;
+    out.client_id = view.text("client_id");
+    out.client_secret = view.text("client_secret");
+    out.client_metadata_url = view.text("client_metadata_url");
+    out.private_key_pem = view.text("private_key");
+    out.signing_algorithm = view.text("algorithm");
+    out.assertion = view.text("assertion");
+    out.idp_client_id = view.text("idp_client_id");
+    out.idp_id_token = view.text("idp_id_token");
+    out.idp_token_endpoint = view.text("idp_token_endpoint");
+    out.browser = true;
+    out.redirect_uri = view.text("redirect_uri");
+    out.store_file = path(view.text("store"));
+    out.reach_private = view.boolean("private_addresses");
+    return std::make_shared<mcp::AuthOptions>(std::move(out));  // shared by copies of the server
+  }
+
   void add_servers() {
     for (const auto& [name, view] : root_.entries("mcp")) {
       mcp::ServerConfig server;
@@ -207,6 +230,9 @@ class ConfigBuilder {
       server.calls_max = view.number<int32_t>("max_concurrent");
       server.restarts_max = view.number<int32_t>("restarts_max");
       server.ca_file = path(view.text("ca_file"));
+      server.include_tools = view.texts("include_tools");
+      server.exclude_tools = view.texts("exclude_tools");
+      if (view.has("auth")) server.auth = authorization(view.child("auth"));
       config_.servers.push_back(std::move(server));
     }
     for (const auto& [name, view] : root_.entries("mcpServers")) {

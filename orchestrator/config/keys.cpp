@@ -107,6 +107,25 @@ Type engine_type() {
       {{"kv_hints", kNotYet}});
 }
 
+Type mcp_auth_type() {
+  return object({
+      optional("grant", choice({"code", "client_credentials", "workload", "enterprise"}),
+               "code: a person allows it in a browser", "code"),
+      optional("client_id", text(), "registered beforehand"),
+      optional("client_secret", text(), "of client_id; write ${env.NAME}"),
+      optional("client_metadata_url", text(), "https document that is our client id"),
+      optional("private_key", text(), "PEM; client_credentials signs with it instead of a secret"),
+      optional("algorithm", choice({"ES256", "RS256"}), "of private_key", "ES256"),
+      optional("assertion", text(), "workload: the JWT of the platform"),
+      optional("idp_client_id", text(), "enterprise: who we are at the identity provider"),
+      optional("idp_id_token", text(), "enterprise: the identity token"),
+      optional("idp_token_endpoint", text(), "enterprise: where it is exchanged"),
+      optional("redirect_uri", text(), "code: on this machine; unset = a random port"),
+      optional("store", text(), "file of tokens, mode 0600; unset = in memory only"),
+      optional("private_addresses", boolean(), "metadata may live in private networks", false),
+  });
+}
+
 Type mcp_type() {
   return object(
       {
@@ -127,6 +146,9 @@ Type mcp_type() {
           optional("max_concurrent", integer(1, 1024), "calls in flight; more wait in order", 16),
           optional("restarts_max", integer(0, 100), "in a row, of a program that ended", 3),
           optional("ca_file", text(), "additional certificate authorities, PEM"),
+          optional("include_tools", list(text()), "only these; exact, or ending in *"),
+          optional("exclude_tools", list(text()), "not these; wins over include_tools"),
+          optional("auth", mcp_auth_type(), "OAuth, for a url that demands it"),
       },
       {{"pin", kNotYet}, {"start", kNotYet}, {"timeout", "say call_timeout"}});
 }
@@ -287,6 +309,8 @@ Type make_root() {
           required("models", map(model_type(), 1), "language models by name"),
           optional("engine", engine_type(), "the engine of this process"),
           optional("mcp", map(mcp_type()), "MCP servers by name; their tools are NAME/TOOL"),
+          optional("mcp_files", list(text()), "lists of MCP servers as other programs write them "
+                                              "(JSON with comments, YAML)"),
           optional("mcpServers", mcp_servers_type(), "the same, as Qwen-Agent and desktop clients "
                                                      "write it"),
           optional("tools", map(tool_type()), "options of built-in tools by name"),

@@ -10,6 +10,7 @@
 #include "engine/base/utf8.h"
 #include "orchestrator/config/build.h"
 #include "orchestrator/config/expression.h"
+#include "orchestrator/config/mcp_files.h"
 #include "orchestrator/config/references.h"
 #include "orchestrator/config/schema.h"
 
@@ -382,6 +383,7 @@ Loaded load_text(const std::string& text, const std::string& name, const std::st
     out.problems.push_back({"expected a map, found an empty file", {{name, 0, 0}, 1}});
   if (document.is_null()) return out;
   for (const std::string& set : options.sets) apply_set(document, set, out.sources, out.problems);
+  import_mcp_files(document, directory, out.sources, out.problems, out.warnings);
   refuse_nul(document, out.problems);
   unwrap_servers(document);
   Resolver resolver(document, directory, options, out.problems);

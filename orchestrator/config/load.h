@@ -22,6 +22,7 @@ struct LoadOptions {
 struct Loaded {
   std::optional<Config> config;                // set when there is no problem
   std::vector<Problem> problems;               // in the order of the file
+  std::vector<std::string> warnings;           // what was left out
   Sources sources;
 
   // All problems with carets, then "2 errors; nothing was started".

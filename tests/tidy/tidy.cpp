@@ -18,7 +18,8 @@ constexpr size_t kLineColumnsMax = 100;
 
 const std::set<std::string> kPublicHeaders{
     "engine/engine.h", "engine/chat.h", "engine/config.h", "engine/fit.h", "tools/tool.h",
-    "mcp/mcp.h", "mcp/serve.h", "agents/agent.h", "agents/model.h", "orchestrator/orchestrator.h"};
+    "mcp/mcp.h", "mcp/serve.h", "mcp/import.h", "mcp/approvals.h",
+    "agents/agent.h", "agents/model.h", "orchestrator/orchestrator.h"};
 
 bool starts_with(std::string_view text, std::string_view prefix) {
   return text.substr(0, prefix.size()) == prefix;

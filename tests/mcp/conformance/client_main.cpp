@@ -134,6 +134,18 @@ Async<> authorized_call(Client& client, const Scenario&) {
   co_await call(client, "test-tool", Json::object());
 }
 
+Async<> list_skills(Client& client, const Scenario&) { co_await client.list(List::skills); }
+
+// Loads each skill and, only then, what belongs to it.
+Async<> load_skills(Client& client, const Scenario&) {
+  const std::vector<Json> skills = co_await client.list(List::skills);
+  for (const Json& skill : skills) {
+    co_await client.read_skill(skill, "");
+    for (const Json& file : skill.at("resources"))
+      co_await client.read_skill(skill, file.at("uri").get<std::string>());
+  }
+}
+
 const std::map<std::string, Act>& acts() {
   static const std::map<std::string, Act> kActs{
       {"initialize", list_only},
@@ -150,6 +162,10 @@ const std::map<std::string, Act>& acts() {
       {"http-custom-headers", custom_headers},
       {"http-invalid-tool-headers", call_everything},
       {"json-schema-ref-no-deref", list_only},
+      {"sep-2640-client-no-prefetch", list_skills},
+      {"sep-2640-client-verify-digest", load_skills},
+      {"sep-2640-client-verify-size", load_skills},
+      {"sep-2640-client-verify-frontmatter", load_skills},
       {"json-schema-2020-12-preservation", schema_echo}};
   return kActs;
 }

@@ -15,6 +15,7 @@
 #include "engine/base/async/nursery.h"
 #include "engine/base/async/run.h"
 #include "mcp/serve.h"
+#include "tests/mcp/conformance/task_tools.h"
 
 namespace swarm::mcp {
 namespace {
@@ -431,6 +432,7 @@ int run(bool stdio) {
   add_asking_tools(served);
   add_input_tools(served);
   add_modern_tools(served, [&]() -> Announcer& { return server->announcer(); });
+  add_task_tools(served);
   add_resources(served);
   add_prompts(served);
   server = make_server(served, {}, context.get_executor(), log);

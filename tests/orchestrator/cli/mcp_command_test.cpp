@@ -1,6 +1,8 @@
 // swarm mcp: a swarm served over stdio, looked at and called by the same program as a client.
 #include <doctest/doctest.h>
 
+#include <cstdlib>
+#include <filesystem>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -79,6 +81,54 @@ TEST_CASE("mcp command: a served swarm is listed with its inputs and answers a c
     CHECK(result["structuredContent"]["answer"] == "forty-two");
     CHECK(called.err.find("progress") != std::string::npos);
   }
+}
+
+TEST_CASE("mcp command: a list of another program is read, each server for itself") {
+  const Project project;
+  test::TempDir dir;
+  const std::string list = (dir.path() / "servers.json").string();
+  test::write_file(list, std::string(R"({"mcpServers": { // two
+      "oracle": {"command": ")") + SWARM_PROGRAM + R"(", "args": ["mcp", "serve", ")" +
+                             project.file + R"("]},
+      "lacks": {"command": "x", "env": {"K": "${SWARM_TEST_NONE}"}},
+      "off": {"command": "/no/such", "disabled": true}, }})");
+  const Ran listed = run({"mcp", "list", "--config", list});
+  CHECK(listed.code == 3);
+  CHECK(listed.out.find("oracle: swarm/oracle") != std::string::npos);
+  CHECK(listed.out.find("off") == std::string::npos);
+  CHECK(listed.err.find("mcp server \"lacks\": env.K: variable \"SWARM_TEST_NONE\" is not set") !=
+        std::string::npos);
+  CHECK(run({"mcp", "list", "--config", "/no/such.json"}).code == 3);
+  CHECK(run({"mcp", "list", "--config", list, "--url", "http://x"}).code == 2);
+}
+
+TEST_CASE("mcp command: the servers of a project start only after they were approved") {
+  const Project project;
+  test::TempDir dir;
+  struct Elsewhere {
+    std::filesystem::path before = std::filesystem::current_path();
+    explicit Elsewhere(const std::filesystem::path& path) { std::filesystem::current_path(path); }
+    ~Elsewhere() { std::filesystem::current_path(before); }
+  } elsewhere(dir.path());
+  ::setenv("XDG_CONFIG_HOME", (dir.path() / "config").c_str(), 1);
+  const auto write = [&](const std::string& extra) {
+    test::write_file(dir.path() / ".mcp.json",
+                     std::string(R"({"mcpServers": {"oracle": {"command": ")") + SWARM_PROGRAM +
+                         R"(", "args": ["mcp", "serve", ")" + project.file + R"("], "env": {)" +
+                         extra + "}}}}");
+  };
+  write("");
+  const Ran first = run({"mcp", "list"});
+  CHECK(first.code == 3);
+  CHECK(first.out.empty());
+  CHECK(first.err.find("was never approved; it would be run as " + std::string(SWARM_PROGRAM)) !=
+        std::string::npos);
+  CHECK(run({"mcp", "list", "--approve"}).out.find("swarm/oracle") != std::string::npos);
+  CHECK(run({"mcp", "list"}).code == 0);
+  write(R"("LD_PRELOAD": "x.so")");
+  const Ran changed = run({"mcp", "list"});
+  CHECK(changed.code == 3);
+  CHECK(changed.err.find("has changed since it was approved") != std::string::npos);
 }
 
 TEST_CASE("mcp command: bad arguments, unknown tools and missing servers have their exit codes") {

@@ -1,0 +1,321 @@
+#include "mcp/import.h"
+
+#include <algorithm>
+#include <array>
+#include <set>
+
+#include "mcp/auth/crypto.h"
+#include "mcp/message/json_member.h"
+
+namespace swarm::mcp {
+namespace {
+
+using std::chrono::milliseconds;
+
+// Under which name programs keep their list, the most usual first.
+constexpr std::array<const char*, 5> kRoots{"mcpServers", "servers", "mcp_servers", "extensions",
+                                            "mcp"};
+constexpr int64_t kSecondsMax = 3600;            // a larger timeout is in milliseconds
+constexpr int64_t kTimeoutMaxMs = 24 * 3600 * 1000;
+
+// Known, and without a meaning here.
+const std::set<std::string>& ignored_keys() {
+  static const std::set<std::string> kKeys{
+      "description", "name",       "display_name", "iconPath", "icon",    "version",
+      "gallery",     "required",   "startup",      "bundled",  "proxy",   "serverInstructions",
+      "deferTools",  "available_tools", "chatMenu", "requiresOAuth", "customUserVars", "$schema"};
+  return kKeys;
+}
+
+// One entry, key by key; what is left over in the end was not understood.
+class Entry {
+ public:
+  Entry(std::string name, const Json& value) : value_(value) { out_.name = std::move(name); }
+
+  ImportedServer read() {
+    read_switches();
+    read_program();
+    read_address();
+    read_times();
+    read_tools();
+    if (const Json* oauth = take({"oauth", "auth"})) out_.oauth = *oauth;
+    for (const auto& [key, ignored] : value_.items())
+      if (!taken_.contains(key) && !ignored_keys().contains(key))
+        out_.warnings.push_back("\"" + key + "\" is not understood");
+    if (out_.command.empty() && out_.url.empty()) complain("expected command or url");
+    if (!out_.command.empty() && !out_.url.empty()) complain("has both command and url");
+    return std::move(out_);
+  }
+
+ private:
+  void complain(const std::string& text) {
+    if (out_.problem.empty()) out_.problem = text;
+  }
+  // The first of these keys that is there and not null.
+  const Json* take(std::initializer_list<const char*> keys) {
+    const Json* found = nullptr;
+    for (const char* key : keys) {
+      const auto member = value_.find(key);
+      if (member == value_.end()) continue;
+      taken_.insert(key);
+      if (found == nullptr && !member->is_null()) found = &*member;
+    }
+    return found;
+  }
+  std::string text(const Json& value, const char* what) {
+    if (value.is_string()) return canonical_variables(value.get<std::string>());
+    if (value.is_number() || value.is_boolean()) return dump_json(value);
+    complain(std::string(what) + ": expected a text");
+    return "";
+  }
+  std::string text_of(std::initializer_list<const char*> keys) {
+    const Json* found = take(keys);
+    return found != nullptr ? text(*found, *keys.begin()) : "";
+  }
+  std::vector<std::string> texts_of(std::initializer_list<const char*> keys) {
+    std::vector<std::string> out;
+    const Json* found = take(keys);
+    if (found == nullptr) return out;
+    if (!found->is_array()) {
+      complain(std::string(*keys.begin()) + ": expected a list");
+      return out;
+    }
+    for (const Json& one : *found) out.push_back(text(one, *keys.begin()));
+    return out;
+  }
+  bool flag(const char* key, bool otherwise) {
+    const Json* found = take({key});
+    if (found == nullptr) return otherwise;
+    if (!found->is_boolean()) complain(std::string(key) + ": expected true or false");
+    return found->is_boolean() && found->get<bool>();
+  }
+  using Pairs = std::vector<std::pair<std::string, std::string>>;
+  // {"NAME": "value"} or ["NAME=value"].
+  void add_pairs(Pairs& to, std::initializer_list<const char*> keys) {
+    const Json* found = take(keys);
+    if (found == nullptr) return;
+    if (found->is_object()) {
+      for (const auto& [name, value] : found->items())
+        to.emplace_back(name, text(value, *keys.begin()));
+    } else if (found->is_array()) {
+      for (const Json& one : *found) {
+        const std::string both = text(one, *keys.begin());
+        const size_t equals = both.find('=');
+        if (equals == std::string::npos || equals == 0)
+          return complain(std::string(*keys.begin()) + ": expected NAME=VALUE");
+        to.emplace_back(both.substr(0, equals), both.substr(equals + 1));
+      }
+    } else {
+      complain(std::string(*keys.begin()) + ": expected an object");
+    }
+  }
+
+  void read_switches() {
+    const bool disabled = flag("disabled", false);
+    out_.enabled = flag("enabled", true) && !disabled;
+    const std::string era = text_of({"protocolEra", "protocol"});
+    if (era == "legacy") out_.era = Era::legacy;
+    if (era == "modern") out_.era = Era::modern;
+    const std::string kind = text_of({"type", "transport", "transportType"});
+    if (kind == "http" || kind == "streamable-http" || kind == "streamableHttp" ||
+        kind == "streamable_http") {
+      out_.transport = TransportKind::http;
+    } else if (kind == "sse") {
+      out_.transport = TransportKind::sse;
+    } else if (kind == "stdio" || kind == "local") {
+      out_.transport = TransportKind::stdio;
+    } else if (!kind.empty() && kind != "remote" && kind != "auto") {
+      complain("type \"" + kind + "\" is not one of an MCP server");
+    }
+  }
+
+  void read_program() {
+    if (const Json* command = take({"command", "cmd"})) {
+      if (command->is_array())
+        for (const Json& one : *command) out_.command.push_back(text(one, "command"));
+      else
+        out_.command.push_back(text(*command, "command"));
+    }
+    for (std::string& argument : texts_of({"args"})) out_.command.push_back(std::move(argument));
+    out_.cwd = text_of({"cwd"});
+    add_pairs(out_.env, {"env", "environment", "envs"});
+    for (const std::string& key : texts_of({"env_keys"}))
+      out_.env.emplace_back(key, "${" + key + "}");
+  }
+
+  void read_address() {
+    if (const Json* http = take({"httpUrl"})) {
+      out_.url = text(*http, "httpUrl");
+      out_.transport = TransportKind::http;
+    }
+    const std::string url = text_of({"url", "uri", "serverUrl"});
+    if (out_.url.empty()) out_.url = url;
+    add_pairs(out_.headers, {"headers", "http_headers", "requestInit"});
+    Pairs from_env;
+    add_pairs(from_env, {"env_http_headers"});
+    for (const auto& [name, variable] : from_env)
+      out_.headers.emplace_back(name, "${" + variable + "}");
+    const std::string token = text_of({"bearer_token_env_var"});
+    if (!token.empty()) out_.headers.emplace_back("Authorization", "Bearer ${" + token + "}");
+  }
+
+  std::optional<milliseconds> time(const char* key, int64_t unit_ms) {
+    const Json* found = take({key});
+    if (found == nullptr) return std::nullopt;
+    if (!found->is_number() || found->get<double>() <= 0 || found->get<double>() > 1e9) {
+      complain(std::string(key) + ": expected a number above 0");
+      return std::nullopt;
+    }
+    const double value = found->get<double>();
+    const double ms = unit_ms != 0 ? value * static_cast<double>(unit_ms)
+                                   : value * (value <= kSecondsMax ? 1000 : 1);
+    return milliseconds(std::clamp<int64_t>(static_cast<int64_t>(ms), 1, kTimeoutMaxMs));
+  }
+
+  void read_times() {
+    out_.call_timeout = time("tool_timeout_sec", 1000);
+    if (const auto general = time("timeout", 0); !out_.call_timeout) out_.call_timeout = general;
+    out_.start_timeout = time("startup_timeout_sec", 1000);
+    if (const auto init = time("initTimeout", 1); !out_.start_timeout) out_.start_timeout = init;
+  }
+
+  void read_tools() {
+    out_.include_tools = texts_of({"includeTools", "enabled_tools", "include_tools"});
+    out_.exclude_tools =
+        texts_of({"excludeTools", "disabled_tools", "disabledTools", "exclude_tools"});
+    out_.approved_tools = texts_of({"autoApprove", "alwaysAllow"});
+    if (flag("trust", false)) out_.approved_tools = {"*"};
+  }
+
+  const Json& value_;
+  ImportedServer out_;
+  std::set<std::string> taken_;
+};
+
+// The list itself, wherever it is.
+const Json* find_list(const Json& document) {
+  for (const char* root : kRoots) {
+    const auto found = document.find(root);
+    if (found == document.end() || !found->is_object()) continue;
+    const auto inner = found->find("servers");  // VS Code settings: {"mcp": {"servers": ..}}
+    if (std::string_view(root) == "mcp" && inner != found->end() && inner->is_object() &&
+        !inner->contains("command") && !inner->contains("url"))
+      return &*inner;
+    return &*found;
+  }
+  for (const auto& [name, value] : document.items())
+    if (!value.is_object() || (!value.contains("command") && !value.contains("url")))
+      return nullptr;
+  return document.empty() ? nullptr : &document;
+}
+
+}  // namespace
+
+std::string without_comments(std::string_view text) {
+  std::string out(text);
+  size_t comma = std::string::npos;              // the last one, if only blanks followed it
+  for (size_t i = 0; i < out.size(); ++i) {
+    if (out[i] == '"') {
+      comma = std::string::npos;
+      for (++i; i < out.size() && out[i] != '"'; ++i)
+        if (out[i] == '\\') ++i;
+    } else if (out[i] == '/' && i + 1 < out.size() && (out[i + 1] == '/' || out[i + 1] == '*')) {
+      const bool line = out[i + 1] == '/';
+      const size_t end = line ? out.find('\n', i) : out.find("*/", i + 2);
+      const size_t stop = end == std::string::npos ? out.size() : end + (line ? 0 : 2);
+      for (; i < stop; ++i)
+        if (out[i] != '\n') out[i] = ' ';
+      --i;
+    } else if (out[i] == ',') {
+      comma = i;
+    } else if (out[i] == '}' || out[i] == ']') {
+      if (comma != std::string::npos) out[comma] = ' ';
+      comma = std::string::npos;
+    } else if (std::string_view(" \t\r\n").find(out[i]) == std::string_view::npos) {
+      comma = std::string::npos;
+    }
+  }
+  return out;
+}
+
+Result<std::vector<ImportedServer>> import_servers(std::string_view text, std::string_view name) {
+  if (text.rfind("\xEF\xBB\xBF", 0) == 0) text.remove_prefix(3);
+  SWARM_TRY(const Json document, parse_json(without_comments(text), name));
+  return import_document(document, name);
+}
+
+Result<std::vector<ImportedServer>> import_document(const Json& document, std::string_view name) {
+  const Json* list = document.is_object() ? find_list(document) : nullptr;
+  if (list == nullptr)
+    return invalid_input(std::string(name) + ": expected a list of servers under mcpServers");
+  std::vector<ImportedServer> out;
+  for (const auto& [key, value] : list->items()) {
+    if (value.is_object()) {
+      out.push_back(Entry(key, value).read());
+    } else {
+      out.emplace_back();
+      out.back().name = key;
+      out.back().problem = "expected an object";
+    }
+  }
+  return out;
+}
+
+std::string what_it_runs(const ImportedServer& server) {
+  if (server.command.empty()) return server.url;
+  std::string out;
+  for (const std::string& word : server.command)
+    out += (out.empty() ? "" : " ") +
+           (word.find_first_of(" \t\n\"'") == std::string::npos ? word : dump_json(Json(word)));
+  if (!server.cwd.empty()) out += " (in " + server.cwd + ")";
+  return out;
+}
+
+std::string fingerprint(const ImportedServer& server) {
+  Json all = Json::object();
+  all["command"] = server.command;
+  all["cwd"] = server.cwd;
+  all["url"] = server.url;
+  std::set<std::string> env, headers;
+  for (const auto& [name, value] : server.env) env.insert(name);
+  for (const auto& [name, value] : server.headers) headers.insert(name);
+  all["env"] = env;
+  all["headers"] = headers;
+  return base64url_encode(sha256(dump_json(all)));
+}
+
+Result<ServerConfig> resolve_server(const ImportedServer& server, const Variable& variable) {
+  const std::string prefix = "mcp server \"" + server.name + "\": ";
+  if (!server.problem.empty()) return invalid_input(prefix + server.problem);
+  std::optional<Error> failure;
+  const auto expanded = [&](const std::string& field, const std::string& text) -> std::string {
+    const auto value = expand_variables(text, variable);
+    if (value) return *value;
+    if (!failure)
+      failure = Error{.kind = value.error().kind,
+                      .message = prefix + field + ": " + value.error().message};
+    return "";
+  };
+  ServerConfig out;
+  out.name = server.name;
+  for (char& c : out.name)                       // a prefix of tool names
+    if (std::isalnum(static_cast<unsigned char>(c)) == 0 && c != '_' && c != '-') c = '_';
+  for (size_t i = 0; i < server.command.size(); ++i)
+    out.command.push_back(
+        expanded(i == 0 ? "command" : "args[" + std::to_string(i - 1) + "]", server.command[i]));
+  for (const auto& [name, value] : server.env) out.env[name] = expanded("env." + name, value);
+  for (const auto& [name, value] : server.headers)
+    out.headers.emplace_back(name, expanded("headers." + name, value));
+  out.cwd = expanded("cwd", server.cwd);
+  out.url = expanded("url", server.url);
+  out.transport = server.transport;
+  out.era = server.era;
+  if (server.start_timeout) out.start_timeout = *server.start_timeout;
+  if (server.call_timeout) out.call_timeout = *server.call_timeout;
+  out.include_tools = server.include_tools;
+  out.exclude_tools = server.exclude_tools;
+  if (failure) return *failure;
+  return out;
+}
+
+}  // namespace swarm::mcp

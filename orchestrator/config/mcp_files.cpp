@@ -1,0 +1,149 @@
+#include "orchestrator/config/mcp_files.h"
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <optional>
+
+#include "mcp/import.h"
+
+namespace swarm::config {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::optional<std::string> variable(const std::string& name) {
+  const char* value = std::getenv(name.c_str());
+  return value != nullptr ? std::optional<std::string>(value) : std::nullopt;
+}
+
+// In the language of this file. Defaults that stand in are literal text.
+Result<std::string> as_expression(const std::string& text) {
+  SWARM_TRY(const std::vector<mcp::TextPart> parts, mcp::parse_variables(text));
+  std::string out;
+  for (const mcp::TextPart& part : parts) {
+    const auto value = part.name.empty() ? std::nullopt : variable(part.name);
+    if (part.name.empty()) {
+      out += part.literal;
+    } else if (value && (!value->empty() || !part.otherwise)) {
+      out += "${env." + part.name + "}";
+    } else if (part.otherwise) {
+      out += *part.otherwise;
+    } else {
+      return environment_error("variable \"" + part.name + "\" is not set");
+    }
+  }
+  return out;
+}
+
+const char* transport_name(mcp::TransportKind kind) {
+  switch (kind) {
+    case mcp::TransportKind::stdio: return "stdio";
+    case mcp::TransportKind::http: return "http";
+    case mcp::TransportKind::sse: return "sse";
+    case mcp::TransportKind::automatic: break;
+  }
+  return "auto";
+}
+
+// Texts of one server, the first failure with its field.
+class Translator {
+ public:
+  explicit Translator(std::string folder) : folder_(std::move(folder)) {}
+
+  Json entry(const mcp::ImportedServer& server) {
+    Json out = Json::object();
+    for (const std::string& word : server.command) out["command"].push_back(text("command", word));
+    if (!server.command.empty()) out["command"][0] = moved(out["command"][0].get<std::string>());
+    for (const auto& [name, value] : server.env) out["env"][name] = text("env." + name, value);
+    for (const auto& [name, value] : server.headers)
+      out["headers"][name] = text("headers." + name, value);
+    if (!server.cwd.empty()) out["cwd"] = moved(text("cwd", server.cwd) + "/");
+    if (!server.url.empty()) out["url"] = text("url", server.url);
+    if (!server.url.empty()) out["transport"] = transport_name(server.transport);
+    if (server.era == mcp::Era::modern) out["protocol"] = "modern";
+    if (server.era == mcp::Era::legacy) out["protocol"] = "legacy";
+    if (server.start_timeout)
+      out["start_timeout"] = std::to_string(server.start_timeout->count()) + "ms";
+    if (server.call_timeout)
+      out["call_timeout"] = std::to_string(server.call_timeout->count()) + "ms";
+    if (!server.include_tools.empty()) out["include_tools"] = server.include_tools;
+    if (!server.exclude_tools.empty()) out["exclude_tools"] = server.exclude_tools;
+    return out;
+  }
+  const std::string& failure() const { return failure_; }
+
+ private:
+  std::string text(const std::string& field, const std::string& value) {
+    const auto out = as_expression(value);
+    if (out) return *out;
+    if (failure_.empty()) failure_ = field + ": " + out.error().message;
+    return "";
+  }
+  // A relative path belongs to the folder of the list; a bare word is looked up by the system.
+  std::string moved(const std::string& path) const {
+    const bool relative = path.find('/') != std::string::npos && path[0] != '/' && path[0] != '$';
+    return relative ? fs::absolute(fs::path(folder_) / path).lexically_normal().string() : path;
+  }
+
+  const std::string folder_;
+  std::string failure_;
+};
+
+Result<std::vector<mcp::ImportedServer>> read_list(const std::string& path, Sources& sources,
+                                                   std::vector<Problem>& problems) {
+  std::error_code ignored;
+  std::ifstream in(path, std::ios::binary);
+  if (!in || fs::is_directory(path, ignored))
+    return environment_error("cannot read file \"" + path + "\"");
+  const std::string text{std::istreambuf_iterator<char>(in), {}};
+  const std::string extension = fs::path(path).extension().string();
+  if (extension != ".yaml" && extension != ".yml") return mcp::import_servers(text, path);
+  const Node node = parse_yaml(text, path, fs::path(path).parent_path().string(), sources,
+                               problems);
+  return mcp::import_document(to_json(node), path);
+}
+
+}  // namespace
+
+void import_mcp_files(Node& document, const std::string& directory, Sources& sources,
+                      std::vector<Problem>& problems, std::vector<std::string>& warnings) {
+  const Node* named = document.kind == Node::Kind::map ? document.find("mcp_files") : nullptr;
+  if (named == nullptr || named->kind != Node::Kind::list) return;  // the schema says what is wrong
+  const Node files = *named;
+  for (const Node& file : files.items) {
+    if (!file.is_text()) continue;
+    const fs::path path = fs::path(file.text()).is_absolute() ? fs::path(file.text())
+                                                              : fs::path(directory) / file.text();
+    const auto servers = read_list(path.string(), sources, problems);
+    if (!servers) {
+      problems.push_back({"mcp_files: " + servers.error().message, file.place,
+                          servers.error().kind});
+      continue;
+    }
+    for (const mcp::ImportedServer& server : *servers) {
+      const std::string about = path.string() + ": mcp server \"" + server.name + "\": ";
+      for (const std::string& warning : server.warnings) warnings.push_back(about + warning);
+      if (!server.enabled) continue;
+      Translator translator(path.parent_path().string());
+      const Json entry = translator.entry(server);
+      const std::string problem =
+          server.problem.empty() ? translator.failure() : server.problem;
+      if (!problem.empty()) {
+        warnings.push_back(about + problem + "; it is left out");
+        continue;
+      }
+      Node* own = document.find("mcp");
+      if (own == nullptr) {
+        document.fields.push_back({"mcp", file.place, from_json(Json::object(), file.place)});
+        own = &document.fields.back().value;
+      }
+      if (own->kind == Node::Kind::map && own->find(server.name) == nullptr)
+        own->fields.push_back({server.name, file.place, from_json(entry, file.place)});
+    }
+  }
+  std::erase_if(document.fields, [](const Node::Field& f) { return f.key == "mcp_files"; });
+}
+
+}  // namespace swarm::config

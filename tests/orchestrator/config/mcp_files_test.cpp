@@ -1,0 +1,81 @@
+// mcp_files: lists of servers of other programs become entries of mcp.
+#include <doctest/doctest.h>
+
+#include <cstdlib>
+#include <string>
+
+#include "orchestrator/config/load.h"
+#include "tests/support/support.h"
+
+using namespace swarm;
+
+namespace {
+
+constexpr const char* kSwarm = R"(
+schema: swarm/v1
+name: s
+inputs: {task: {required: false}}
+models: {fake: {provider: scripted, script: script.json}}
+mcp: {own: {command: [mine]}}
+mcp_files: [list.json, list.yaml]
+agents: {A: {instructions: "a", tools: ["shop/*"]}}
+graph: {one: {agent: A, in: "x"}}
+)";
+
+struct Folder {
+  test::TempDir dir;
+  config::Loaded load(const std::string& json, const std::string& yaml = "mcpServers: {}\n") {
+    test::write_file(dir.path() / "swarm.yaml", kSwarm);
+    test::write_file(dir.path() / "script.json", R"({"replies": []})");
+    test::write_file(dir.path() / "list.json", json);
+    test::write_file(dir.path() / "list.yaml", yaml);
+    return config::load_file((dir.path() / "swarm.yaml").string(), {});
+  }
+};
+
+const mcp::ServerConfig* find(const config::Config& config, const std::string& name) {
+  for (const mcp::ServerConfig& server : config.servers)
+    if (server.name == name) return &server;
+  return nullptr;
+}
+
+}  // namespace
+
+TEST_CASE("mcp_files: servers are taken over, their variables stay out of the record") {
+  ::setenv("SWARM_TEST_TOKEN", "t0psecret", 1);
+  Folder folder;
+  const config::Loaded loaded = folder.load(R"({
+      // of the project
+      "mcpServers": {
+        "shop": {"command": "./bin/shop", "args": ["${SWARM_TEST_NONE:-all}"],
+                 "env": {"TOKEN": "${SWARM_TEST_TOKEN}"}, "timeout": 5},
+        "own": {"command": "other"},
+        "off": {"command": "x", "disabled": true},
+        "lacks": {"command": "x", "args": ["${SWARM_TEST_NONE}"]},
+      }})", "mcpServers: {web: {url: 'https://x/mcp', type: http}, shop: {command: late}}\n");
+  CAPTURE(loaded.report());
+  REQUIRE(loaded.config.has_value());
+  const config::Config& config = *loaded.config;
+  CHECK(config.servers.size() == 3);
+  const mcp::ServerConfig* shop = find(config, "shop");
+  REQUIRE(shop != nullptr);
+  CHECK(shop->command ==
+        std::vector<std::string>{(folder.dir.path() / "bin/shop").string(), "all"});
+  CHECK(shop->env.at("TOKEN") == "t0psecret");
+  CHECK(shop->call_timeout == std::chrono::seconds(5));
+  REQUIRE(find(config, "own") != nullptr);
+  CHECK(find(config, "own")->command == std::vector<std::string>{"mine"});
+  REQUIRE(find(config, "web") != nullptr);
+  CHECK(find(config, "web")->url == "https://x/mcp");
+  CHECK(dump_json(config.document).find("t0psecret") == std::string::npos);
+  REQUIRE(loaded.warnings.size() == 1);
+  CHECK(loaded.warnings[0].find("mcp server \"lacks\": command: variable \"SWARM_TEST_NONE\" is "
+                                "not set; it is left out") != std::string::npos);
+}
+
+TEST_CASE("mcp_files: a list that cannot be read is an error at its place") {
+  Folder folder;
+  const config::Loaded loaded = folder.load("{\"mcpServers\": ");
+  CHECK_FALSE(loaded.config.has_value());
+  CHECK(loaded.report().find("list.json") != std::string::npos);
+}
