@@ -31,7 +31,9 @@ graph: {one: {agent: A, in: "${inputs.task}"}}
 journal: {dir: JOURNALS}
 """
 SCRIPT = {"replies": [{"label": "A", "pattern": "slow", "content": "too late", "delay": "20s"},
-                      {"label": "A", "content": "forty-two"}]}
+                      # Slow enough that progress does not come in one piece with the result,
+                      # for which the SDK has already forgotten its listener.
+                      {"label": "A", "content": "forty-two", "delay": "200ms"}]}
 
 
 class Page(BaseHTTPRequestHandler):
