@@ -46,6 +46,13 @@ std::string line_of(const run::Event& event) {
   return out;
 }
 
+// " model_calls=15 tool_calls=4 ...", in the order of the journal.
+std::string usage_text(const Json& usage) {
+  std::string out;
+  for (const auto& [key, value] : usage.items()) out += " " + key + "=" + dump_json(value);
+  return out;
+}
+
 Result<int> run_show(const Options& options, CommandContext& context) {
   SWARM_TRY(const run::StoredRun stored, run::open_run(options.dir, options.run));
   if (options.json) {
@@ -62,6 +69,10 @@ Result<int> run_show(const Options& options, CommandContext& context) {
   for (const run::Event& event : stored.journal.events) context.out << line_of(event) << "\n";
   context.out << stored.summary.id << ": " << stored.summary.outcome << ", answer "
               << answer_text(stored.summary.answer) << "\n";
+  const std::vector<run::Event>& events = stored.journal.events;
+  if (!events.empty() && events.back().type == "run.end")
+    context.out << "usage:" << usage_text(events.back().data.value("usage", Json::object()))
+                << "\n";
   return kExitOk;
 }
 

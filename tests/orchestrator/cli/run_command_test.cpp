@@ -135,6 +135,7 @@ TEST_CASE("cli: runs and graph read the journal") {
   CHECK(lines(list.out).at(0)["run"] == "r1");
   CHECK(lines(list.out).at(0)["outcome"] == "complete");
   const Ran show = run({"runs", "show", "r1", "--dir", project.runs});
+  CHECK(show.out.find("\nusage: model_calls=") != std::string::npos);
   CHECK(show.out.find("A->B") != std::string::npos);
   CHECK(run({"runs", "show", "r2", "--dir", project.runs}).code == 2);
   const Ran graph = run({"graph", "r1", "--dir", project.runs, "--format", "json"});
