@@ -3,38 +3,11 @@
 
 #include "engine/base/async/deadline.h"
 #include "engine/base/async/nursery.h"
+#include "tools/glob.h"
 #include "tools/tool.h"
 
 namespace swarm::tools {
 namespace {
-
-// '*' any run, '?' one character. Linear in practice: only the last '*' is retried.
-bool glob_matches(std::string_view pattern, std::string_view text) {
-  size_t p = 0, t = 0;
-  size_t star = std::string_view::npos, resume = 0;
-  while (t < text.size()) {
-    if (p < pattern.size() && (pattern[p] == '?' || pattern[p] == text[t])) {
-      ++p, ++t;
-    } else if (p < pattern.size() && pattern[p] == '*') {
-      star = p++;
-      resume = t;
-    } else if (star != std::string_view::npos) {
-      p = star + 1;
-      t = ++resume;
-    } else {
-      return false;
-    }
-  }
-  while (p < pattern.size() && pattern[p] == '*') ++p;
-  return p == pattern.size();
-}
-
-// "shop/price" is how people write the public name "shop__price".
-std::string public_form(std::string_view pattern) {
-  std::string out(pattern);
-  if (const size_t slash = out.find('/'); slash != std::string::npos) out.replace(slash, 1, "__");
-  return out;
-}
 
 bool valid_name(std::string_view name) {
   return !name.empty() && name.size() <= 64 &&
@@ -42,12 +15,6 @@ bool valid_name(std::string_view name) {
            return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
                   c == '_' || c == '-';
          });
-}
-
-std::vector<std::string> names_of(std::span<const std::shared_ptr<Tool>> tools) {
-  std::vector<std::string> names;
-  for (const auto& tool : tools) names.push_back(tool->spec().name);
-  return names;
 }
 
 std::string join(std::span<const std::string> words) {
@@ -75,16 +42,19 @@ ToolResult error_result(std::string text) {
   return ToolResult{.text = std::move(text), .is_error = true, .truncated = false};
 }
 
-// Keeps the first bytes_max bytes, cut at a character, and says what is missing.
-void cap(ToolResult& result, size_t bytes_max) {
-  const size_t total = result.text.size();
-  if (total <= bytes_max) return;
-  size_t keep = bytes_max;
-  while (keep > 0 && (static_cast<unsigned char>(result.text[keep]) & 0xc0) == 0x80) --keep;
-  result.text.resize(keep);
-  result.text += "\n[cut: " + std::to_string(total - keep) + " of " + std::to_string(total) +
-                 " bytes are not shown; ask for less at a time]";
-  result.truncated = true;
+bool is_continuation(char c) { return (static_cast<unsigned char>(c) & 0xc0) == 0x80; }
+
+// The first keep bytes, cut at a character.
+size_t begin_of(const std::string& text, size_t keep) {
+  while (keep > 0 && keep < text.size() && is_continuation(text[keep])) --keep;
+  return std::min(keep, text.size());
+}
+
+// Where the last keep bytes begin, at a character.
+size_t end_of(const std::string& text, size_t keep) {
+  size_t at = text.size() - std::min(keep, text.size());
+  while (at < text.size() && is_continuation(text[at])) ++at;
+  return at;
 }
 
 Async<ToolResult> call_guarded(Tool* tool, Json arguments, ToolContext context) {
@@ -105,7 +75,23 @@ Async<ToolResult> call_guarded(Tool* tool, Json arguments, ToolContext context) 
   co_return error_result(tool->spec().name + ": " + problem);
 }
 
+// Why the call is not made; "" when it is.
+Async<std::string> refusal_of(Guard* guard, const Tool& tool, const Json& arguments,
+                              const ToolContext& context) {
+  std::string refusal;
+  try {
+    refusal = co_await with_deadline(guard->admit(tool.spec(), arguments, context),
+                                     context.deadline);
+  } catch (const ErrorException& e) {
+    if (e.error().kind != ErrorKind::timeout) throw;
+    refusal = "not run: nobody allowed it before the deadline";
+  }
+  co_return refusal;
+}
+
 }  // namespace
+
+Async<Result<void>> Tool::check() { co_return Result<void>(); }
 
 Result<void> Registry::add(std::shared_ptr<Tool> tool) {
   const std::string& name = tool->spec().name;
@@ -114,14 +100,19 @@ Result<void> Registry::add(std::shared_ptr<Tool> tool) {
   if (const Tool* other = find(name))
     return invalid_input("tool \"" + name + "\" exists twice: from " + other->spec().origin +
                          " and from " + tool->spec().origin);
-  tools_.push_back(std::move(tool));
+  tools_.push_back({.tool = std::move(tool), .turns = nullptr});
   return {};
 }
 
-Tool* Registry::find(std::string_view name) const {
-  for (const auto& tool : tools_)
-    if (tool->spec().name == name) return tool.get();
+const Registry::Entry* Registry::find_entry(std::string_view name) const {
+  for (const Entry& entry : tools_)
+    if (entry.tool->spec().name == name) return &entry;
   return nullptr;
+}
+
+Tool* Registry::find(std::string_view name) const {
+  const Entry* entry = find_entry(name);
+  return entry ? entry->tool.get() : nullptr;
 }
 
 Result<std::vector<Tool*>> Registry::select(std::span<const std::string> patterns) const {
@@ -130,39 +121,97 @@ Result<std::vector<Tool*>> Registry::select(std::span<const std::string> pattern
     const std::string form = public_form(pattern);
     bool any = false;
     for (size_t i = 0; i < tools_.size(); ++i) {
-      if (!glob_matches(form, tools_[i]->spec().name)) continue;
+      if (!glob_matches(form, tools_[i].tool->spec().name)) continue;
       chosen[i] = any = true;
     }
     if (!any)
       return invalid_input("unknown tool \"" + pattern + "\"" +
-                           suggestion(pattern, as_written(pattern, names_of(tools_))));
+                           suggestion(pattern, as_written(pattern, names())));
   }
   std::vector<Tool*> out;
   for (size_t i = 0; i < tools_.size(); ++i)
-    if (chosen[i]) out.push_back(tools_[i].get());
+    if (chosen[i]) out.push_back(tools_[i].tool.get());
   return out;
 }
 
 std::vector<Tool*> Registry::all() const {
   std::vector<Tool*> out;
-  for (const auto& tool : tools_) out.push_back(tool.get());
+  for (const Entry& entry : tools_) out.push_back(entry.tool.get());
   return out;
+}
+
+std::vector<std::string> Registry::names() const {
+  std::vector<std::string> out;
+  for (const Entry& entry : tools_) out.push_back(entry.tool->spec().name);
+  return out;
+}
+
+void Registry::limit(std::string_view name, size_t calls_max) {
+  for (Entry& entry : tools_) {
+    if (entry.tool->spec().name != name || calls_max == 0) continue;
+    entry.turns = std::make_unique<Channel<bool>>(calls_max);
+    for (size_t i = 0; i < calls_max; ++i) entry.turns->try_send(true);
+  }
+}
+
+// Waiting for a turn counts towards the deadline, which with_deadline() inside would not see.
+Async<ToolResult> Registry::call_in_turn(const Entry& entry, Json arguments,
+                                         ToolContext context) const {
+  if (!entry.turns) {
+    co_return co_await call_guarded(entry.tool.get(), std::move(arguments), std::move(context));
+  }
+  bool late = false;
+  try {
+    co_await with_deadline(entry.turns->receive(), context.deadline);
+  } catch (const ErrorException& e) {
+    if (e.error().kind != ErrorKind::timeout) throw;
+    late = true;
+  }
+  if (late)
+    co_return error_result(entry.tool->spec().name + ": its turn did not come before the deadline");
+  struct Turn {
+    Channel<bool>& turns;
+    ~Turn() { turns.try_send(true); }
+  } turn{*entry.turns};
+  co_return co_await call_guarded(entry.tool.get(), std::move(arguments), std::move(context));
+}
+
+// Two thirds of the room for the begin, one for the end: errors and totals come last.
+void Registry::cap(ToolResult& result, const DispatchOptions& options,
+                   const std::string& tool) const {
+  const size_t total = result.text.size();
+  if (total <= options.result_bytes_max) return;
+  const size_t head = begin_of(result.text, options.result_bytes_max * 2 / 3);
+  const size_t tail = end_of(result.text, options.result_bytes_max - head);
+  std::string note = "\n[cut: " + std::to_string(tail - head) + " of " + std::to_string(total) +
+                     " bytes are not shown here; ";
+  std::string remedy = "ask for less at a time]\n";
+  if (artifacts_ && tool != "read_artifact")
+    if (const auto handle = artifacts_->keep(result.text); handle && options.pages)
+      remedy = "read_artifact with handle \"" + *handle + "\" and offset " +
+               std::to_string(head) + " reads on]\n";
+  result.text = result.text.substr(0, head) + note + remedy + result.text.substr(tail);
+  result.truncated = true;
 }
 
 Async<ToolResult> Registry::dispatch(std::string name, Json arguments, ToolContext context,
                                      DispatchOptions options) const {
-  Tool* tool = find(name);
-  if (!tool)
-    co_return error_result("unknown tool \"" + name + "\"" + suggestion(name, names_of(tools_)));
+  const Entry* entry = find_entry(name);
+  if (!entry) co_return error_result("unknown tool \"" + name + "\"" + suggestion(name, names()));
+  const Tool& tool = *entry->tool;
   if (arguments.is_null()) arguments = Json::object();  // a call without arguments
-  if (const auto valid = validate_json(tool->spec().parameters, arguments); !valid) {
+  if (const auto valid = validate_json(tool.spec().parameters, arguments); !valid) {
     const Error& error = valid.error();
     co_return error_result(error.kind == ErrorKind::unsupported
                                ? name + ": the tool cannot be used: " + error.message
                                : name + ": wrong arguments: " + error.message);
   }
-  ToolResult result = co_await call_guarded(tool, std::move(arguments), std::move(context));
-  cap(result, options.result_bytes_max);
+  if (guard_) {
+    const std::string refusal = co_await refusal_of(guard_, tool, arguments, context);
+    if (!refusal.empty()) co_return error_result(name + ": " + refusal);
+  }
+  ToolResult result = co_await call_in_turn(*entry, std::move(arguments), std::move(context));
+  cap(result, options, name);
   co_return result;
 }
 

@@ -18,6 +18,7 @@ std::shared_ptr<ScriptedTool> ScriptedTool::make(std::string name) {
   spec.name = std::move(name);
   spec.description = "scripted";
   spec.parameters = Json{{"type", "object"}};
+  spec.effect = Effect::read;      // nothing happens: a policy need not name it
   spec.origin = "scripted";
   return std::make_shared<ScriptedTool>(std::move(spec));
 }

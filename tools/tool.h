@@ -5,13 +5,16 @@
 // itself); an exception means cancellation or a bug, never a bad argument.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "engine/base/async/channel.h"
 #include "engine/base/async/task.h"
 #include "engine/base/deadline.h"
 #include "engine/base/error.h"
@@ -48,13 +51,38 @@ class Tool {
   virtual const ToolSpec& spec() const = 0;
   // arguments were checked against spec().parameters before.
   virtual Async<ToolResult> call(Json arguments, ToolContext context) = 0;
+  // Whether it can work on this machine at all (a sandbox, a program); asked before a run.
+  virtual Async<Result<void>> check();
+};
+
+// Looks at every call before it is made: a policy, and whoever is asked. Outlives the registry.
+class Guard {
+ public:
+  virtual ~Guard() = default;
+  // "" lets the call through; else what the model reads instead of a result. Never hangs.
+  virtual Async<std::string> admit(const ToolSpec& spec, const Json& arguments,
+                                   const ToolContext& context) = 0;
+};
+
+// Results that were too long for a model, kept whole as files of one folder. One strand.
+class Artifacts {
+ public:
+  explicit Artifacts(std::string folder) : folder_(std::move(folder)) {}
+  // A handle such as "result-3".
+  Result<std::string> keep(std::string_view text);
+  Result<std::string> read(const std::string& handle) const;
+
+ private:
+  std::string folder_;             // made when the first result is kept
+  int count_ = 0;
 };
 
 struct DispatchOptions {
   size_t result_bytes_max = 64 * 1024;
+  bool pages = false;              // the caller has read_artifact: it is told the handle
 };
 
-// Name -> tool. Filled before the run, then read-only and thread-safe.
+// Name -> tool. Filled before the run, then read-only; calls on one strand.
 class Registry {
  public:
   Result<void> add(std::shared_ptr<Tool> tool);     // shared: registry and MCP session own it
@@ -64,25 +92,72 @@ class Registry {
   Result<std::vector<Tool*>> select(std::span<const std::string> patterns) const;
   std::vector<Tool*> all() const;
 
-  // Finds, validates the arguments, calls, caps the result. Unknown tool and bad arguments come
-  // back as ToolResult{is_error} with a text that helps the model. Deadline of the context applies.
+  // At most so many calls of the tool at once; more wait in order.
+  void limit(std::string_view name, size_t calls_max);
+  void set_guard(Guard* guard) { guard_ = guard; }
+  // shared: registry and read_artifact.
+  void set_artifacts(std::shared_ptr<Artifacts> artifacts) { artifacts_ = std::move(artifacts); }
+
+  // Finds, validates the arguments, asks the guard, calls, caps the result (what is cut is kept as
+  // an artifact). Unknown tool, bad arguments and refusals come back as ToolResult{is_error} with a
+  // text that helps the model. Deadline of the context applies.
   // Pass a named ToolContext: GCC 12 destroys aggregate temporaries of a co_await expression twice.
   Async<ToolResult> dispatch(std::string name, Json arguments, ToolContext context,
                              DispatchOptions options = {}) const;
 
  private:
-  std::vector<std::shared_ptr<Tool>> tools_;
+  struct Entry {
+    std::shared_ptr<Tool> tool;
+    std::unique_ptr<Channel<bool>> turns;  // null: no limit
+  };
+  Async<ToolResult> call_in_turn(const Entry& entry, Json arguments, ToolContext context) const;
+  void cap(ToolResult& result, const DispatchOptions& options, const std::string& tool) const;
+  const Entry* find_entry(std::string_view name) const;
+  std::vector<std::string> names() const;
+
+  std::vector<Entry> tools_;
+  Guard* guard_ = nullptr;
+  std::shared_ptr<Artifacts> artifacts_;
 };
 
 // Checks a value against a JSON Schema. The error names the JSON path, expected and found.
 Result<void> validate_json(const Json& schema, const Json& value);
 
-// Built-in tools by name ("calculator", "now", "read_file"); read_file_root confines read_file.
+// Rights and limits of a tool that runs programs; see tools/sandbox/sandbox.h.
+struct ProgramOptions {
+  bool confined = true;            // false: with our rights, only the limits hold
+  std::string root;                // the folder it works in; "" = none but a private /tmp
+  bool writable = true;
+  bool network = false;
+  std::map<std::string, std::string> env;
+  std::chrono::milliseconds timeout{30000};
+  uint64_t memory_bytes_max = uint64_t{1} << 30;
+  uint64_t file_bytes_max = uint64_t{64} << 20;
+  size_t output_bytes_max = 256 * 1024;  // of each stream; the middle of more is left out
+  size_t processes_max = 64;
+};
+
 struct BuiltinOptions {
-  std::string read_file_root;
+  ProgramOptions program;          // program.root also confines the file tools
+  bool private_addresses = false;  // http_fetch may reach loopback and private networks
+  std::shared_ptr<Artifacts> artifacts;  // read_artifact; shared with the registry
   const Clock* clock = nullptr;    // nullptr = the machine's clock; else outlives the tool
 };
 Result<std::shared_ptr<Tool>> make_builtin(std::string_view name, const BuiltinOptions& options);
 std::span<const std::string> builtin_names();
+// The built-in tools that work in a folder, and those of them that cannot do without.
+bool builtin_takes_root(std::string_view name);
+bool builtin_needs_root(std::string_view name);
+
+// A tool that is a program: arguments as JSON on stdin, its stdout is the result; another exit code
+// than 0 makes it an error that ends with what stderr said last.
+struct ScriptOptions {
+  std::string name, description;
+  Json parameters;                 // JSON Schema with an object root
+  Effect effect = Effect::once;
+  std::vector<std::string> command;
+  ProgramOptions program;
+};
+Result<std::shared_ptr<Tool>> make_script(ScriptOptions options);
 
 }  // namespace swarm::tools

@@ -89,8 +89,8 @@ class ConfigBuilder {
     config_.description = root_.text("description");
     for (const auto& [name, view] : root_.entries("models")) add_model(name, view);
     add_servers();
-    for (const auto& [name, view] : root_.entries("tools"))
-      config_.tools.push_back({.name = name, .root = path(view.text("root"))});
+    for (const auto& [name, view] : root_.entries("tools")) add_tool(name, view);
+    if (root_.has("policy")) add_policy(root_.child("policy"));
     for (const auto& [name, view] : root_.entries("agents")) add_agent(name, view);
     for (const auto& [name, view] : root_.entries("topologies")) add_topology(name, view);
     for (const auto& [name, view] : root_.entries("graph")) add_task(name, view);
@@ -167,6 +167,50 @@ class ConfigBuilder {
     if (env.is_object())
       for (const auto& [name, value] : env.items()) out[name] = value.get<std::string>();
     return out;
+  }
+
+  static uint64_t bytes(const View& view, const char* name) {
+    const Json value = view.json(name);
+    return value.is_string() ? *parse_bytes(value.get<std::string>()) : value.get<uint64_t>();
+  }
+
+  void add_tool(const std::string& name, const View& view) {
+    ToolEntry tool;
+    tool.name = name;
+    tool.script = view.texts("script");
+    if (!tool.script.empty()) tool.script[0] = program(tool.script[0]);
+    tool.description = view.text("description");
+    tool.parameters = view.has("parameters") ? view.json("parameters") : Json{{"type", "object"}};
+    const std::string effect = view.text("effect");
+    tool.effect = effect == "read"         ? tools::Effect::read
+                  : effect == "idempotent" ? tools::Effect::idempotent
+                                           : tools::Effect::once;
+    tools::ProgramOptions& options = tool.program;
+    options.confined = view.text("sandbox") == "on";
+    options.root = path(view.text("root"));
+    options.writable = view.boolean("writable");
+    options.network = view.boolean("network");
+    options.env = environment(view);
+    options.timeout = *view.duration("timeout");
+    options.memory_bytes_max = bytes(view, "memory");
+    options.file_bytes_max = bytes(view, "file_size");
+    options.output_bytes_max = bytes(view, "output_size");
+    options.processes_max = view.number<size_t>("processes");
+    tool.calls_max = view.number<int32_t>("max_concurrent");
+    tool.private_addresses = view.boolean("private_addresses");
+    config_.tools.push_back(std::move(tool));
+  }
+
+  void add_policy(const View& view) {
+    tools::PolicyRules rules;
+    rules.deny = view.texts("deny");
+    rules.allow = view.texts("allow");
+    rules.ask = view.texts("ask");
+    config_.policy.policy = tools::Policy::make(rules).value();  // looked at with the references
+    const std::string unattended = view.text("unattended");
+    config_.policy.unattended = unattended == "allow"  ? Unattended::allow
+                                : unattended == "fail" ? Unattended::fail
+                                                       : Unattended::deny;
   }
 
   static void add_headers(const View& view, mcp::ServerConfig& server) {

@@ -15,6 +15,7 @@
 #include "engine/config.h"
 #include "mcp/mcp.h"
 #include "orchestrator/topology/topology.h"
+#include "tools/policy.h"
 
 namespace swarm::config {
 
@@ -32,8 +33,22 @@ struct ModelEntry {
 };
 
 struct ToolEntry {
-  std::string name;                       // a built-in
-  std::string root;                       // read_file
+  std::string name;                       // of a built-in, or of a script
+  std::vector<std::string> script;        // empty: a built-in
+  std::string description;                // script
+  Json parameters;                        // script
+  tools::Effect effect = tools::Effect::once;
+  tools::ProgramOptions program;
+  int32_t calls_max = 0;
+  bool private_addresses = false;
+};
+
+// What `ask` means where nobody can be asked.
+enum class Unattended : uint8_t { deny, allow, fail };
+
+struct PolicyEntry {
+  tools::Policy policy;                   // declared() or not
+  Unattended unattended = Unattended::deny;
 };
 
 struct AgentEntry {
@@ -95,6 +110,7 @@ struct Config {
   std::vector<ModelEntry> models;
   std::vector<mcp::ServerConfig> servers;
   std::vector<ToolEntry> tools;
+  PolicyEntry policy;
   std::vector<AgentEntry> agents;
   std::vector<TopologyEntry> topologies;
   std::vector<TaskEntry> tasks;           // in the order of the file

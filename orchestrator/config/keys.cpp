@@ -171,11 +171,45 @@ Type mcp_servers_type() {
 }
 
 Type tool_type() {
+  const Type size{.kind = Kind::bytes};
   return object(
       {
-          optional("root", text(), "read_file: the directory it may read"),
+          optional("script", list(text(), 1),
+                   "a tool of your own: program and arguments, no shell; the call's arguments come "
+                   "as JSON on stdin, stdout is the result"),
+          optional("description", text(), "script: what the model reads about it", ""),
+          optional("parameters", anything(), "script: JSON Schema of its arguments"),
+          optional("effect", choice({"read", "idempotent", "once"}),
+                   "script: what a call does to the world", "once"),
+          optional("root", text(), "the directory it works in; file tools see nothing else"),
+          optional("writable", boolean(), "programs: whether they may change root", true),
+          optional("sandbox", choice({"on", "off"}),
+                   "programs: off runs them with your own rights", "on"),
+          optional("network", boolean(), "programs: whether they have one", false),
+          optional("env", map(text()), "programs: their environment, besides PATH HOME LANG"),
+          optional("timeout", duration(), "programs: one call", "30s"),
+          optional("memory", size, "programs: of all processes of a call", "1GiB"),
+          optional("file_size", size, "programs: of one file they write", "64MiB"),
+          optional("output_size", size,
+                   "programs: kept of stdout and of stderr, the middle is left out", "256KiB"),
+          optional("processes", integer(1, 4096), "programs: at once in one call", 64),
+          optional("max_concurrent", integer(0, 1024),
+                   "calls in flight; more wait in order; 0 = no limit", 0),
+          optional("private_addresses", boolean(),
+                   "http_fetch: also loopback and private networks", false),
       },
-      {{"script", kNotYet}, {"effect", kNotYet}, {"timeout", kNotYet}, {"output", kNotYet}});
+      {{"output", "say output_size"}});
+}
+
+Type policy_type() {
+  return object({
+      optional("deny", list(text()), "TOOL or TOOL:ARGUMENT=VALUE, with * and ?; refused first",
+               Json::array()),
+      optional("allow", list(text()), "the same; allowed when not denied", Json::array()),
+      optional("ask", list(text()), "the same; asked on a terminal when neither", Json::array()),
+      optional("unattended", choice({"deny", "allow", "fail"}),
+               "what ask means where nobody can be asked", "deny"),
+  });
 }
 
 Type agent_type() {
@@ -313,7 +347,10 @@ Type make_root() {
                                               "(JSON with comments, YAML)"),
           optional("mcpServers", mcp_servers_type(), "the same, as Qwen-Agent and desktop clients "
                                                      "write it"),
-          optional("tools", map(tool_type()), "options of built-in tools by name"),
+          optional("tools", map(tool_type()), "built-in tools by name with their options, and "
+                                              "tools of your own"),
+          optional("policy", policy_type(), "which calls may be made; unset = those that only "
+                                            "read"),
           required("agents", map(agent_type(), 1), "who"),
           optional("topologies", map(topology_type()), "who talks to whom"),
           optional("graph", map(task_type()), "when; unset = one task for the only topology, else "
@@ -322,7 +359,7 @@ Type make_root() {
           optional("limits", limits_type(), "ends the run with exit code 4, wall with 1"),
           optional("journal", journal_type(), "the record of the run"),
       },
-      {{"policy", kNotYet}, {"retry", kNotYet}, {"observe", kNotYet}, {"tests", kNotYet}});
+      {{"retry", kNotYet}, {"observe", kNotYet}, {"tests", kNotYet}});
 }
 
 }  // namespace

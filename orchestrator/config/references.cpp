@@ -6,6 +6,7 @@
 #include <set>
 
 #include "orchestrator/config/expression.h"
+#include "tools/policy.h"
 
 namespace swarm::config {
 namespace {
@@ -42,6 +43,7 @@ class Checker {
     for (const Node::Field& model : child(doc_, "models").fields) check_model(model);
     for (const Node::Field& tool : child(doc_, "tools").fields) check_tool(tool);
     check_servers();
+    check_policy();
     for (const Node::Field& agent : child(doc_, "agents").fields) check_agent(agent);
     for (const Node::Field& topology : child(doc_, "topologies").fields) check_topology(topology);
     check_graph();
@@ -93,16 +95,72 @@ class Checker {
       problem(path + ".context", "belongs to provider engine", context.place);
   }
 
+  static bool is_builtin(const std::string& name) {
+    const auto names = tools::builtin_names();
+    return std::find(names.begin(), names.end(), name) != names.end();
+  }
+  std::vector<std::string> known_tools() const {
+    const auto builtins = tools::builtin_names();
+    std::vector<std::string> out(builtins.begin(), builtins.end());
+    for (const std::string& name : names_of(child(doc_, "tools")))
+      if (!is_builtin(name)) out.push_back(name);
+    return out;
+  }
+
   void check_tool(const Node::Field& tool) {
-    static const std::vector<std::string> kBuiltins{"calculator", "now", "read_file"};
     const std::string path = "tools." + tool.key;
-    if (std::find(kBuiltins.begin(), kBuiltins.end(), tool.key) == kBuiltins.end())
-      problem(path, "unknown built-in tool" + suggestion(tool.key, kBuiltins), tool.place);
-    const Node& root = child(tool.value, "root");
-    if (tool.key == "read_file" && root.is_null())
+    const bool script = !child(tool.value, "script").is_null();
+    if (script && is_builtin(tool.key))
+      problem(path, "is the name of a built-in tool", tool.place);
+    if (!script && !is_builtin(tool.key)) {
+      const auto names = tools::builtin_names();
+      return problem(path, "unknown built-in tool" +
+                               suggestion(tool.key, {names.begin(), names.end()}) +
+                               "; a tool of your own needs the key \"script\"",
+                     tool.place);
+    }
+    const bool program = script || tool.key == "shell" || tool.key == "code_interpreter";
+    const auto belongs = [&](std::initializer_list<const char*> keys, bool here, const char* to) {
+      for (const char* key : keys)
+        if (const Node& value = child(tool.value, key); !value.is_null() && !here)
+          problem(path + "." + key, std::string("belongs to ") + to, value.place);
+    };
+    belongs({"description", "parameters", "effect"}, script, "a script");
+    belongs({"writable", "sandbox", "network", "env", "timeout", "memory", "file_size",
+             "output_size", "processes"},
+            program, "tools that run programs: shell, code_interpreter, a script");
+    belongs({"private_addresses"}, tool.key == "http_fetch", "http_fetch");
+    belongs({"root"}, script || tools::builtin_takes_root(tool.key), "tools that work in a folder");
+    if (script && child(tool.value, "description").is_null())
+      problem(path, "required key \"description\" is missing: it tells the model when to call it",
+              tool.place);
+    if (tools::builtin_needs_root(tool.key) && child(tool.value, "root").is_null())
       problem(path, "required key \"root\" is missing", tool.place);
-    if (tool.key != "read_file" && !root.is_null())
-      problem(path + ".root", "belongs to read_file", root.place);
+    const Node& root = child(tool.value, "root");
+    if (program && root.is_text() && !root.pending && root.text() == "/")
+      problem(path + ".root", "expected a folder of its own, found the whole system", root.place);
+  }
+
+  void check_policy() {
+    const Node& policy = child(doc_, "policy");
+    for (const char* list : {"deny", "allow", "ask"}) {
+      const Node& rules = child(policy, list);
+      for (size_t i = 0; i < rules.items.size(); ++i) {
+        const Node& rule = rules.items[i];
+        const std::string path = "policy." + std::string(list) + "[" + std::to_string(i) + "]";
+        if (!rule.is_text() || rule.pending) continue;
+        tools::PolicyRules one;
+        one.deny = {rule.text()};
+        if (const auto made = tools::Policy::make(one); !made) {
+          problem(path, made.error().message, rule.place);
+          continue;
+        }
+        // A rule for a tool that cannot be is a misspelt rule: it would protect nothing.
+        Node tool = rule;
+        tool.scalar = rule.text().substr(0, rule.text().find(':'));
+        check_tool_pattern(tool, path, /*needs_options=*/false);
+      }
+    }
   }
 
   // A program or a URL, and what belongs to each.
@@ -137,10 +195,10 @@ class Checker {
   }
 
   // What can be known before servers are started: built-ins by name, servers by prefix.
-  void check_tool_pattern(const Node& node, const std::string& path) {
+  void check_tool_pattern(const Node& node, const std::string& path, bool needs_options = true) {
     if (!node.is_text() || node.pending) return;
     const std::string& pattern = node.text();
-    std::vector<std::string> known{"calculator", "now", "read_file"};
+    const std::vector<std::string> known = known_tools();
     std::vector<std::string> servers = names_of(child(doc_, "mcp"));
     for (const std::string& name : names_of(child(doc_, "mcpServers"))) servers.push_back(name);
     const size_t slash = pattern.find('/');
@@ -159,8 +217,9 @@ class Checker {
     if (std::find(known.begin(), known.end(), pattern) == known.end())
       return problem(path, "unknown tool \"" + pattern + "\"" + suggestion(pattern, known),
                      node.place);
-    if (pattern == "read_file" && child(doc_, "tools").find("read_file") == nullptr)
-      problem(path, "read_file needs tools.read_file.root", node.place);
+    if (needs_options && tools::builtin_needs_root(pattern) &&
+        child(child(doc_, "tools"), pattern).is_null())
+      problem(path, pattern + " needs tools." + pattern + ".root", node.place);
   }
 
   void check_agent(const Node::Field& agent) {

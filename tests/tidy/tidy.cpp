@@ -17,9 +17,10 @@ constexpr int kTestFunctionLinesMax = 110;
 constexpr size_t kLineColumnsMax = 100;
 
 const std::set<std::string> kPublicHeaders{
-    "engine/engine.h", "engine/chat.h", "engine/config.h", "engine/fit.h", "tools/tool.h",
-    "mcp/mcp.h", "mcp/serve.h", "mcp/import.h", "mcp/approvals.h",
-    "agents/agent.h", "agents/model.h", "orchestrator/orchestrator.h"};
+    "engine/engine.h", "engine/chat.h",  "engine/config.h",    "engine/fit.h",
+    "tools/tool.h",    "tools/policy.h", "tools/http_fetch.h", "mcp/fetch.h",
+    "mcp/mcp.h",       "mcp/serve.h",    "mcp/import.h",       "mcp/approvals.h",
+    "agents/agent.h",  "agents/model.h", "orchestrator/orchestrator.h"};
 
 bool starts_with(std::string_view text, std::string_view prefix) {
   return text.substr(0, prefix.size()) == prefix;

@@ -19,6 +19,18 @@ std::shared_ptr<Tool> builtin(std::string_view name, BuiltinOptions options = {}
   return make_builtin(name, options).value();
 }
 
+BuiltinOptions below(const std::string& root) {
+  BuiltinOptions options;
+  options.program.root = root;
+  return options;
+}
+
+BuiltinOptions clocked(const Clock* clock) {
+  BuiltinOptions options;
+  options.clock = clock;
+  return options;
+}
+
 ToolResult call(Tool& tool, Json arguments) {
   Registry registry;
   // The registry shares ownership with the caller's variable; the alias keeps the test short.
@@ -79,7 +91,7 @@ TEST_CASE("calculator: length and depth have limits") {
 TEST_CASE("now: ISO 8601 in UTC from the given clock") {
   ManualClock clock;
   clock.advance(std::chrono::hours(24 * 365) + std::chrono::milliseconds(1999));
-  const auto tool = builtin("now", {.read_file_root = "", .clock = &clock});
+  const auto tool = builtin("now", clocked(&clock));
   CHECK(call(*tool, Json::object()).text == "1971-01-01T00:00:01Z");
   CHECK(call(*tool, {{"timezone", "UTC"}}).text == "1971-01-01T00:00:01Z");
   CHECK(call(*tool, {{"timezone", "CET"}}).is_error);
@@ -89,7 +101,7 @@ TEST_CASE("builtin: an unknown name gets a suggestion, read_file needs a root") 
   CHECK(make_builtin("calculater", {}).error().message.find("did you mean \"calculator\"") !=
         std::string::npos);
   CHECK(make_builtin("read_file", {}).error().kind == ErrorKind::invalid_input);
-  CHECK(make_builtin("read_file", {.read_file_root = "/no/such"}).error().kind ==
+  CHECK(make_builtin("read_file", below("/no/such")).error().kind ==
         ErrorKind::environment);
 }
 
@@ -98,7 +110,7 @@ TEST_CASE("read_file: reads text below its root, by lines") {
   fs::create_directories(dir.path() / "sub");
   test::write_file(dir.path() / "sub/a.txt", "one\ntwo\nthree\nfour");
   test::write_file(dir.path() / "empty", "");
-  const auto tool = builtin("read_file", {.read_file_root = dir.path().string()});
+  const auto tool = builtin("read_file", below(dir.path().string()));
   CHECK(call(*tool, {{"path", "sub/a.txt"}}).text == "one\ntwo\nthree\nfour");
   CHECK(call(*tool, {{"path", "./sub//a.txt"}}).text == "one\ntwo\nthree\nfour");
   CHECK(call(*tool, {{"path", "empty"}}).text.empty());
@@ -117,7 +129,7 @@ TEST_CASE("read_file: nothing leads out of the root") {
   fs::create_symlink(outside.path() / "secret", dir.path() / "link");
   fs::create_symlink(outside.path(), dir.path() / "folder");
   fs::create_symlink(dir.path() / "sub", dir.path() / "inner");
-  const auto tool = builtin("read_file", {.read_file_root = dir.path().string()});
+  const auto tool = builtin("read_file", below(dir.path().string()));
   const std::string absolute = (outside.path() / "secret").string();
   const std::string climb = "../" + outside.path().filename().string() + "/secret";
   for (const std::string& path :
@@ -140,7 +152,7 @@ TEST_CASE("read_file: binary and oversized files are refused") {
   test::write_file(dir.path() / "latin1", "caf\xe9");
   test::write_file(dir.path() / "big", "");
   fs::resize_file(dir.path() / "big", (size_t{16} << 20) + 1);
-  const auto tool = builtin("read_file", {.read_file_root = dir.path().string()});
+  const auto tool = builtin("read_file", below(dir.path().string()));
   CHECK(call(*tool, {{"path", "nul"}}).text == "\"nul\" is not a text file");
   CHECK(call(*tool, {{"path", "latin1"}}).text == "\"latin1\" is not a text file");
   CHECK(call(*tool, {{"path", "big"}}).is_error);
@@ -199,16 +211,16 @@ TEST_CASE("dispatch: unknown tools and wrong arguments help the model, the tool 
         "calculator: wrong arguments: $: expected member \"expression\", found no members");
 }
 
-TEST_CASE("dispatch: a long result is cut at a character and says so") {
+TEST_CASE("dispatch: a long result is cut at characters, keeps begin and end, and says so") {
   const auto tool = ScriptedTool::make("long");
-  tool->then(std::string(9, 'x') + "\xC3\xA9" + std::string(89, 'y'));
+  tool->then(std::string(5, 'x') + "\xC3\xA9" + std::string(91, 'y') + "\xC3\xA9" + "z");
   Registry registry;
   registry.add(tool).value();
   const ToolResult result =
-      run_root(registry.dispatch("long", Json::object(), {}, {.result_bytes_max = 10}));
+      run_root(registry.dispatch("long", Json::object(), {}, {.result_bytes_max = 9}));
   CHECK(result.truncated);
-  CHECK(result.text == std::string(9, 'x') +
-                           "\n[cut: 91 of 100 bytes are not shown; ask for less at a time]");
+  CHECK(result.text == "xxxxx\n[cut: 92 of 101 bytes are not shown here; ask for less at a "
+                       "time]\ny\xC3\xA9z");
 }
 
 TEST_CASE("dispatch: a tool that hangs is stopped at the deadline, one that throws is an error") {

@@ -1,4 +1,4 @@
-// tools/builtin/builtin.h — Constructors of the built-in tools, one tool per file. Private.
+// tools/builtin/builtin.h — Constructors of the built-in tools. Private.
 #pragma once
 
 #include <memory>
@@ -19,7 +19,22 @@ Result<std::string> calculate(std::string_view expression);
 // now(): the wall clock, ISO 8601 in UTC. clock: nullptr = this machine's.
 std::shared_ptr<Tool> make_now(const Clock* clock);
 
-// read_file(path, offset?, limit?): text files below root, which must be an existing folder.
+// File tools below root, which must be an existing folder; see folder.h.
 Result<std::shared_ptr<Tool>> make_read_file(const std::string& root);
+Result<std::shared_ptr<Tool>> make_write_file(const std::string& root);
+Result<std::shared_ptr<Tool>> make_edit_file(const std::string& root);
+Result<std::shared_ptr<Tool>> make_list_directory(const std::string& root);
+Result<std::shared_ptr<Tool>> make_search_files(const std::string& root);
+
+// shell(command), code_interpreter(language, code): in a sandbox.
+std::shared_ptr<Tool> make_shell(const ProgramOptions& options);
+std::shared_ptr<Tool> make_code_interpreter(const ProgramOptions& options);
+
+// read_artifact(handle, offset?, limit?): pages of a result that was cut.
+Result<std::shared_ptr<Tool>> make_read_artifact(std::shared_ptr<Artifacts> artifacts);
+
+inline ToolResult problem(std::string text) {
+  return ToolResult{.text = std::move(text), .is_error = true, .truncated = false};
+}
 
 }  // namespace swarm::tools::builtin
