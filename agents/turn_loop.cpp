@@ -159,6 +159,7 @@ class Pass {
       context.deadline = input_.deadline;
       tools::DispatchOptions options;
       options.result_bytes_max = static_cast<size_t>(std::max(config_.tool_result_bytes_max, 1));
+      options.pages = allowed_.contains("read_artifact");
       result = co_await registry_.dispatch(call.name, call.arguments, context, options);
       if (result.is_error && ++failures_[same_call(call)] == kSameFailuresMax)
         result.text += "\nThis call failed " + std::to_string(kSameFailuresMax) +

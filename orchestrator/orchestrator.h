@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,7 @@
 #include "orchestrator/config/config.h"
 #include "orchestrator/config/load.h"
 #include "orchestrator/run/environment.h"
+#include "orchestrator/run/guard.h"
 #include "orchestrator/run/model_set.h"
 
 namespace swarm::engine::kernels {
@@ -66,6 +68,10 @@ struct RunSettings {
   std::function<std::unique_ptr<mcp::Session>(mcp::ServerConfig, Executor, Log&)> make_session = {};
   // How the declared models are opened: models::open_models, or doubles.
   ModelFactory open_models = {};
+  // Who consents to calls that the policy wants asked; empty: nobody, then it is unattended.
+  Ask ask = {};
+  // What `ask` means unattended; unset: as the file says.
+  std::optional<config::Unattended> unattended = {};
   // Besides the declared ones.
   std::vector<std::shared_ptr<tools::Tool>> tools = {};  // shared with the registry
 };

@@ -1,5 +1,6 @@
 // JSON Schema 2020-12 (and what draft 7 calls definitions) as far as tool arguments need it.
 // Own code: Debian's valijson knows draft 7 only, reports no "found", and its package pulls Qt.
+#include <algorithm>
 #include <boost/regex.hpp>
 #include <cmath>
 #include <functional>
@@ -112,6 +113,33 @@ class Validator {
  public:
   explicit Validator(const Json& root) : root_(root) {}
 
+  // Throws BadSchema for what check() could trip over with some value.
+  void check_form(const Json& schema) {
+    if (++steps_ > kStepsMax || depth_ > kDepthMax) throw BadSchema{"schema is too large or deep"};
+    if (schema.is_boolean()) return;
+    if (!schema.is_object()) throw BadSchema{"expected a schema object, found " + quote(schema)};
+    refuse_unknown(schema);
+    ++depth_;
+    for (const char* keyword : {"properties", "patternProperties", "dependentSchemas"})
+      if (const Json* map = get(schema, keyword))
+        for (const auto& [key, one] : form(*map, map->is_object(), keyword).items()) {
+          if (keyword == std::string_view("patternProperties")) matches(key, "");
+          check_form(one);
+        }
+    for (const char* keyword : {"allOf", "anyOf", "oneOf", "prefixItems"})
+      if (const Json* list = get(schema, keyword))
+        for (const Json& one : form(*list, list->is_array(), keyword)) check_form(one);
+    for (const char* keyword : {"additionalProperties", "additionalItems", "not", "if", "then",
+                                "else", "contains", "propertyNames"})
+      if (const Json* one = get(schema, keyword)) check_form(*one);
+    if (const Json* items = get(schema, "items")) {
+      if (!items->is_array()) check_form(*items);
+      for (const Json& one : items->is_array() ? *items : Json::array()) check_form(one);
+    }
+    check_leaf_forms(schema);
+    --depth_;
+  }
+
   Finding check(const Json& schema, const Json& value, const std::string& path) {
     if (++steps_ > kStepsMax) throw BadSchema{"schema is too large to evaluate"};
     if (schema.is_boolean()) {
@@ -129,11 +157,41 @@ class Validator {
  private:
   using Check = Finding (Validator::*)(const Json&, const Json&, const std::string&);
 
-  Finding check_object_form(const Json& schema, const Json& value, const std::string& path) {
+  static void refuse_unknown(const Json& schema) {
     for (const char* keyword : {"unevaluatedProperties", "unevaluatedItems", "$dynamicRef",
                                 "$recursiveRef"})
       if (schema.contains(keyword))
         throw BadSchema{std::string("keyword \"") + keyword + "\" is not supported"};
+  }
+
+  static const Json& form(const Json& value, bool right, const char* keyword) {
+    if (!right) throw BadSchema{std::string(keyword) + ": found " + quote(value)};
+    return value;
+  }
+
+  void check_leaf_forms(const Json& schema) {
+    static const std::vector<std::string> kTypes{"object",  "array",   "string", "number",
+                                                 "integer", "boolean", "null"};
+    if (const Json* type = get(schema, "type"))
+      for (const Json& name : type->is_array() ? *type : Json::array({*type}))
+        if (std::find(kTypes.begin(), kTypes.end(), name) == kTypes.end())
+          throw BadSchema{"type: expected a name of a type, found " + quote(name)};
+    if (const Json* names = get(schema, "required"))
+      for (const Json& name : form(*names, names->is_array(), "required"))
+        form(name, name.is_string(), "required");
+    if (const Json* options = get(schema, "enum")) form(*options, options->is_array(), "enum");
+    if (const Json* pattern = get(schema, "pattern"))
+      matches(form(*pattern, pattern->is_string(), "pattern").get<std::string>(), "");
+    if (const Json* reference = get(schema, "$ref")) {
+      const Json& target = resolve(*reference);
+      if (std::find(visited_.begin(), visited_.end(), &target) != visited_.end()) return;
+      visited_.push_back(&target);
+      check_form(target);
+    }
+  }
+
+  Finding check_object_form(const Json& schema, const Json& value, const std::string& path) {
+    refuse_unknown(schema);
     for (const Check step : {&Validator::check_type, &Validator::check_reference,
                              &Validator::check_number, &Validator::check_string,
                              &Validator::check_array, &Validator::check_contains,
@@ -407,9 +465,26 @@ class Validator {
   const Json& root_;
   int depth_ = 0;
   int64_t steps_ = 0;
+  std::vector<const Json*> visited_;  // targets of references, by check_form()
 };
 
 }  // namespace
+
+Result<void> check_schema(const Json& schema) {
+  if (!schema.is_object()) return unsupported("schema: expected an object, found " + quote(schema));
+  const auto type = schema.find("type");
+  if (type != schema.end() && *type != "object")
+    return unsupported("schema: expected the type object, found " + quote(*type));
+  try {
+    Validator validator(schema);
+    validator.check_form(schema);
+    return {};
+  } catch (const BadSchema& bad) {
+    return unsupported("schema: " + bad.message);
+  } catch (const Json::exception& e) {
+    return unsupported(std::string("schema: ") + e.what());
+  }
+}
 
 Result<void> validate_json(const Json& schema, const Json& value) {
   try {

@@ -123,6 +123,10 @@ class Registry {
 // Checks a value against a JSON Schema. The error names the JSON path, expected and found.
 Result<void> validate_json(const Json& schema, const Json& value);
 
+// Whether validate_json() can work with a schema at all: forms of keywords, patterns, references
+// inside the schema, an object at the root.
+Result<void> check_schema(const Json& schema);
+
 // Rights and limits of a tool that runs programs; see tools/sandbox/sandbox.h.
 struct ProgramOptions {
   bool confined = true;            // false: with our rights, only the limits hold

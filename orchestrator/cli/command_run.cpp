@@ -16,6 +16,7 @@
 #include <streambuf>
 
 #include "engine/base/units.h"
+#include "orchestrator/cli/ask.h"
 #include "orchestrator/cli/checks.h"
 #include "orchestrator/cli/commands.h"
 #include "orchestrator/cli/files.h"
@@ -36,6 +37,7 @@ struct Options {
   bool dry_run = false;
   bool json = false;
   bool quiet = false;
+  bool yes = false;
 };
 
 void print_plan(const run::Plan& plan, std::ostream& out) {
@@ -196,6 +198,10 @@ Result<int> run_run(const Options& options, CommandContext& context) {
                                    const agents::Progress& progress) {
       view->progress(speaker, progress);
     };
+  if (options.yes) settings.unattended = config::Unattended::allow;
+  // A person is asked only where one sees the question and can answer.
+  if (view && !options.yes && ::isatty(STDIN_FILENO) == 1 && ::isatty(STDERR_FILENO) == 1)
+    settings.ask = make_ask([&view](const std::string& line) { view->note(line); });
   const run::RunResult result =
       drive(config, std::move(settings), context, view ? &*view : nullptr);
   view.reset();
@@ -219,6 +225,7 @@ void register_run(CLI::App& app, CommandContext& context) {
       ->capture_default_str();
   sub->add_flag("--dry-run", options->dry_run, "print the plan; start nothing");
   sub->add_flag("--json", options->json, "events as JSON lines, the result last");
+  sub->add_flag("--yes", options->yes, "consent to every call that the policy would ask about");
   sub->add_flag("--quiet", options->quiet, "no progress");
   set_action(*sub, context, options, run_run);
 }

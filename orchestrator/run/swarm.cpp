@@ -13,6 +13,8 @@
 #include "engine/base/rng.h"
 #include "orchestrator/config/node.h"
 #include "orchestrator/run/execute.h"
+#include "orchestrator/run/guard.h"
+#include "orchestrator/run/toolbox.h"
 
 namespace swarm::run {
 namespace {
@@ -120,7 +122,7 @@ class SwarmRun {
     const Executor executor = co_await boost::asio::this_coro::executor;
     co_await open_models(executor);
     co_await start_servers(executor);
-    fill_registry();
+    co_await open_toolbox();
     Environment environment{.config = config_,
                             .models = models_->by_name(),
                             .registry = registry_,
@@ -208,42 +210,19 @@ class SwarmRun {
     }
   }
 
-  void fill_registry() {
-    for (const std::string& name : tools::builtin_names()) {
-      tools::BuiltinOptions options;
-      const config::ToolEntry* declared = nullptr;
-      for (const config::ToolEntry& tool : config_.tools)
-        if (tool.name == name) declared = &tool;
-      if (declared != nullptr) options.read_file_root = declared->root;
-      if (name == "read_file" && declared == nullptr) continue;
-      registry_.add(tools::make_builtin(name, options).value()).value();
-    }
-    for (const auto& session : sessions_)
-      for (const std::shared_ptr<tools::Tool>& tool : session->tools())
-        registry_.add(tool).value();
-    for (const std::shared_ptr<tools::Tool>& tool : settings_.tools) registry_.add(tool).value();
-    check_tools();
-  }
-
-  // A pattern that matches nothing is found now, not in the middle of the run.
-  void check_tools() const {
-    for (const config::AgentEntry& agent : config_.agents) {
-      const Result<std::vector<tools::Tool*>> found = registry_.select(agent.config.tools);
-      if (!found)
-        throw ErrorException(
-            invalid_input("agents." + agent.config.name + ".tools: " + found.error().message));
-    }
-    for (const config::TaskEntry& task : config_.tasks) {
-      if (task.kind != config::TaskEntry::Kind::tool) continue;
-      const std::string path = "graph." + task.name + ".tool: ";
-      const Result<std::vector<tools::Tool*>> found =
-          registry_.select(std::span(&task.target, 1));
-      if (!found) throw ErrorException(invalid_input(path + found.error().message));
-      if (found->size() != 1)
-        throw ErrorException(invalid_input(path + "\"" + task.target + "\" names " +
-                                           std::to_string(found->size()) +
-                                           " tools, expected one"));
-    }
+  Async<> open_toolbox() {
+    const ToolboxParts parts{.config = config_,
+                             .sessions = sessions_,
+                             .more = settings_.tools,
+                             .directory = result_.directory,
+                             .recorder = *recorder_,
+                             .log = log_};
+    fill_registry(registry_, parts);
+    guard_.emplace(config_.policy.policy,
+                   settings_.unattended.value_or(config_.policy.unattended), settings_.ask,
+                   *recorder_);
+    registry_.set_guard(&*guard_);
+    co_await check_tools(registry_, config_);
   }
 
   void classify(const std::exception_ptr& failure) {
@@ -280,6 +259,7 @@ class SwarmRun {
   Meter meter_;
   std::unique_ptr<ModelSet> models_;
   std::vector<std::unique_ptr<mcp::Session>> sessions_;
+  std::optional<PolicyGuard> guard_;
   tools::Registry registry_;       // shares the tools of the sessions: leaves first
 };
 

@@ -1,0 +1,113 @@
+#include "orchestrator/run/toolbox.h"
+
+#include <algorithm>
+
+namespace swarm::run {
+namespace {
+
+using config::TaskEntry;
+
+// Named by itself somewhere, not by a pattern.
+bool is_named(const config::Config& config, const std::string& name) {
+  for (const config::AgentEntry& agent : config.agents)
+    if (std::find(agent.config.tools.begin(), agent.config.tools.end(), name) !=
+        agent.config.tools.end())
+      return true;
+  return std::any_of(config.tasks.begin(), config.tasks.end(), [&](const TaskEntry& task) {
+    return task.kind == TaskEntry::Kind::tool && task.target == name;
+  });
+}
+
+void add_builtins(tools::Registry& registry, const ToolboxParts& parts,
+                  const std::shared_ptr<tools::Artifacts>& artifacts) {
+  for (const std::string& name : tools::builtin_names()) {
+    const config::ToolEntry* declared = nullptr;
+    for (const config::ToolEntry& tool : parts.config.tools)
+      if (tool.name == name) declared = &tool;
+    // "*" must not hand out a shell that nobody has written down.
+    const bool harmless = name == "calculator" || name == "now";
+    if (declared == nullptr && !harmless && !is_named(parts.config, name)) continue;
+    tools::BuiltinOptions options;
+    options.artifacts = artifacts;
+    if (declared != nullptr) {
+      options.program = declared->program;
+      options.private_addresses = declared->private_addresses;
+    }
+    registry.add(tools::make_builtin(name, options).value()).value();
+  }
+}
+
+void add_scripts(tools::Registry& registry, const config::Config& config) {
+  for (const config::ToolEntry& tool : config.tools) {
+    if (tool.script.empty()) continue;
+    tools::ScriptOptions options;
+    options.name = tool.name;
+    options.description = tool.description;
+    options.parameters = tool.parameters;
+    options.effect = tool.effect;
+    options.command = tool.script;
+    options.program = tool.program;
+    registry.add(tools::make_script(std::move(options)).value()).value();
+  }
+}
+
+void add_server_tools(tools::Registry& registry, const ToolboxParts& parts) {
+  for (const auto& session : parts.sessions)
+    for (const std::shared_ptr<tools::Tool>& tool : session->tools()) {
+      const tools::ToolSpec& spec = tool->spec();
+      Result<void> added = tools::check_schema(spec.parameters);
+      if (added) added = registry.add(tool);
+      if (added) continue;
+      const std::string& why = added.error().message;
+      parts.log.warn("tool.quarantine", {{"tool", spec.name}, {"why", why}});
+      parts.recorder.event("tool.quarantine",
+                           {{"tool", spec.name}, {"origin", spec.origin}, {"why", why}});
+    }
+}
+
+}  // namespace
+
+void fill_registry(tools::Registry& registry, const ToolboxParts& parts) {
+  // shared: the registry, which keeps, and read_artifact, which reads.
+  const auto artifacts = std::make_shared<tools::Artifacts>(parts.directory + "/artifacts");
+  registry.set_artifacts(artifacts);
+  add_builtins(registry, parts, artifacts);
+  add_scripts(registry, parts.config);
+  add_server_tools(registry, parts);
+  for (const std::shared_ptr<tools::Tool>& tool : parts.more) registry.add(tool).value();
+  for (const config::ToolEntry& tool : parts.config.tools)
+    registry.limit(tool.name, static_cast<size_t>(tool.calls_max));
+}
+
+Async<> check_tools(const tools::Registry& registry, const config::Config& config) {
+  std::vector<tools::Tool*> used;
+  const auto use = [&](std::span<tools::Tool* const> some) {
+    for (tools::Tool* tool : some)
+      if (std::find(used.begin(), used.end(), tool) == used.end()) used.push_back(tool);
+  };
+  for (const config::AgentEntry& agent : config.agents) {
+    const Result<std::vector<tools::Tool*>> found = registry.select(agent.config.tools);
+    if (!found)
+      throw ErrorException(
+          invalid_input("agents." + agent.config.name + ".tools: " + found.error().message));
+    use(*found);
+  }
+  for (const TaskEntry& task : config.tasks) {
+    if (task.kind != TaskEntry::Kind::tool) continue;
+    const std::string path = "graph." + task.name + ".tool: ";
+    const Result<std::vector<tools::Tool*>> found = registry.select(std::span(&task.target, 1));
+    if (!found) throw ErrorException(invalid_input(path + found.error().message));
+    if (found->size() != 1)
+      throw ErrorException(invalid_input(path + "\"" + task.target + "\" names " +
+                                         std::to_string(found->size()) + " tools, expected one"));
+    use(*found);
+  }
+  for (tools::Tool* tool : used) {
+    const Result<void> usable = co_await tool->check();
+    if (!usable)
+      throw ErrorException(Error{usable.error().kind,
+                                 "tool " + tool->spec().name + ": " + usable.error().message});
+  }
+}
+
+}  // namespace swarm::run

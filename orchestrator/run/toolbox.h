@@ -1,0 +1,34 @@
+// orchestrator/run/toolbox.h — The registry of a run: built-ins, scripts, the tools of MCP servers,
+// in this order and each in the order of the file, so that prompts are the same every time. A tool
+// of a server that cannot be used is left out with a reason; one of our own is an error.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+
+#include "engine/base/log.h"
+#include "mcp/mcp.h"
+#include "orchestrator/config/config.h"
+#include "orchestrator/run/recorder.h"
+#include "tools/tool.h"
+
+namespace swarm::run {
+
+struct ToolboxParts {
+  const config::Config& config;
+  std::span<const std::unique_ptr<mcp::Session>> sessions;
+  std::span<const std::shared_ptr<tools::Tool>> more;  // besides the declared ones
+  std::string directory;           // of the run; artifacts are kept below
+  Recorder& recorder;
+  Log& log;
+};
+
+// Throws ErrorException{invalid_input, environment}.
+void fill_registry(tools::Registry& registry, const ToolboxParts& parts);
+
+// A pattern that matches nothing, and a tool that cannot work here (no sandbox), are found now and
+// not in the middle of the run. Throws ErrorException{invalid_input, environment}.
+Async<> check_tools(const tools::Registry& registry, const config::Config& config);
+
+}  // namespace swarm::run

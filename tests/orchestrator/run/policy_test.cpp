@@ -1,0 +1,154 @@
+// The policy of a run: what is called, what is not, who was asked, and what the journal says.
+#include <doctest/doctest.h>
+
+#include <filesystem>
+
+#include "tests/orchestrator/run/world.h"
+#include "tools/scripted_tool.h"
+
+using namespace swarm;
+using namespace swarm::test;
+
+namespace {
+
+// One agent, one call of one tool with effects, one answer.
+struct Case {
+  explicit Case(const std::string& yaml)
+      : world("agents: {A: {tools: [send]}}\ngraph: {a: {agent: A, in: x}}\n" + yaml) {
+    tools::ToolSpec spec;
+    spec.name = "send";
+    spec.parameters = Json{{"type", "object"}};
+    spec.origin = "scripted";
+    tool = std::make_shared<tools::ScriptedTool>(spec);
+    tool->then("sent");
+    world.settings.tools = {tool};
+    world.model.call({{"", "send", Json{{"to", "bob"}}}}, "A").say("done", "A");
+  }
+  ~Case() {
+    tool->problems();
+    world.model.problems();
+  }
+  std::string result_text() {
+    const auto results = world.events("tool.result");
+    return results.empty() ? "" : results[0].data["text"].get<std::string>();
+  }
+  World world;
+  std::shared_ptr<tools::ScriptedTool> tool;
+};
+
+}  // namespace
+
+TEST_CASE("policy: without one a call with effects is refused, and the journal names the rule") {
+  Case one("");
+  CHECK(one.world.run().ok);
+  CHECK(one.tool->calls().empty());
+  const auto decisions = one.world.events("tool.policy");
+  REQUIRE(decisions.size() == 1);
+  CHECK(decisions[0].data["allowed"] == false);
+  CHECK(decisions[0].data["agent"] == "A");
+  CHECK(decisions[0].data["tool"] == "send");
+  CHECK(decisions[0].data["rule"] == "default: it has effects and there is no policy");
+  CHECK(one.result_text().find("not allowed by the policy") != std::string::npos);
+}
+
+TEST_CASE("policy: what a rule allows is called, after the decision is in the journal") {
+  Case one("policy: {allow: [\"send:to=b*\"]}\n");
+  CHECK(one.world.run().ok);
+  CHECK(one.tool->calls().size() == 1);
+  CHECK(one.result_text() == "sent");
+  const auto decisions = one.world.events("tool.policy");
+  REQUIRE(decisions.size() == 1);
+  CHECK(decisions[0].data["allowed"] == true);
+  CHECK(decisions[0].data["rule"] == "allow send:to=b*");
+  CHECK(decisions[0].seq < one.world.events("tool.result")[0].seq);
+}
+
+TEST_CASE("policy: where nobody can be asked, ask means what the file says, and never waits") {
+  Case denied("policy: {ask: [send]}\n");
+  CHECK(denied.world.run().ok);
+  CHECK(denied.tool->calls().empty());
+  CHECK(denied.result_text().find("nobody can be asked") != std::string::npos);
+  CHECK(denied.world.events("tool.policy")[0].data["by"] == "unattended");
+
+  Case allowed("policy: {ask: [send], unattended: allow}\n");
+  CHECK(allowed.world.run().ok);
+  CHECK(allowed.tool->calls().size() == 1);
+
+  Case failing("policy: {ask: [send], unattended: fail}\n");
+  const run::RunResult result = failing.world.run();
+  CHECK_FALSE(result.ok);
+  CHECK(result.error.find("needs somebody's consent") != std::string::npos);
+  CHECK(failing.tool->calls().empty());
+
+  Case yes("policy: {ask: [send]}\n");  // swarm run --yes
+  yes.world.settings.unattended = config::Unattended::allow;
+  CHECK(yes.world.run().ok);
+  CHECK(yes.tool->calls().size() == 1);
+}
+
+TEST_CASE("policy: a person is asked what the rules leave open, and may refuse") {
+  for (const bool answer : {true, false}) {
+    Case one("policy: {ask: [send], deny: [\"send:to=eve\"]}\n");
+    std::vector<run::Question> asked;
+    one.world.settings.ask = [&asked, answer](run::Question question) -> Async<bool> {
+      asked.push_back(std::move(question));
+      co_return answer;
+    };
+    CHECK(one.world.run().ok);
+    REQUIRE(asked.size() == 1);
+    CHECK(asked[0].agent == "A");
+    CHECK(asked[0].tool == "send");
+    CHECK(asked[0].arguments == Json{{"to", "bob"}});
+    CHECK(asked[0].rule == "ask send");
+    CHECK(one.tool->calls().size() == (answer ? 1 : 0));
+    CHECK(one.world.events("tool.policy")[0].data["by"] == "person");
+    CHECK(one.world.events("tool.policy")[0].data["allowed"] == answer);
+  }
+}
+
+TEST_CASE("run: tools of the file and long results: a script, its policy, an artifact") {
+  World world(R"(
+agents: {A: {tools: [numbers, read_artifact], tool_result_bytes_max: 300}}
+tools:
+  numbers: {script: [seq, "1", "2000"], description: "Counts.", effect: read}
+graph: {a: {agent: A, in: x}}
+)");
+  world.model.call({{"", "numbers", Json::object()}}, "A");
+  world.model.call({{"", "read_artifact", Json{{"handle", "result-1"}, {"offset", 400},
+                                               {"limit", 10}}}},
+                   "A");
+  world.model.say("done", "A");
+  const run::RunResult result = world.run();
+  CAPTURE(world.story());
+  CHECK(result.ok);
+  const auto results = world.events("tool.result");
+  REQUIRE(results.size() == 2);
+  CHECK(results[0].data["text"].get<std::string>().find("handle \"result-1\"") !=
+        std::string::npos);
+  CHECK(results[1].data["text"].get<std::string>().rfind("136\n137\n13", 0) == 0);
+  CHECK(std::filesystem::exists(std::filesystem::path(result.directory) / "artifacts/result-1"));
+}
+
+TEST_CASE("run: a tool that cannot work here ends the run before any model call") {
+  World world(R"(
+agents: {A: {tools: [shell]}}
+tools: {shell: {root: /no/such/folder}}
+graph: {a: {agent: A, in: x}}
+)");
+  const run::RunResult result = world.run();
+  CHECK(result.kind == ErrorKind::environment);
+  CHECK(result.error.find("tool shell: root \"/no/such/folder\"") != std::string::npos);
+  CHECK(result.totals.model_calls == 0);
+}
+
+TEST_CASE("run: a pattern never hands out a program that nobody has written down") {
+  World world(R"(
+agents: {A: {tools: ["*"]}}
+graph: {a: {agent: A, in: x}}
+)");
+  world.model.say("done", "A");
+  CHECK(world.run().ok);
+  REQUIRE(world.model.requests()[0].tools.size() == 2);
+  CHECK(world.model.requests()[0].tools[0].name == "calculator");
+  CHECK(world.model.requests()[0].tools[1].name == "now");
+}
