@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,9 +28,14 @@ struct AgentConfig {
   int32_t max_tokens = 1024;           // new tokens in one turn
   int32_t memory_chars_max = 64 * 1024;
   int32_t tool_result_bytes_max = 64 * 1024;
+  // Estimated tokens of tool definitions; beyond, the model sees search_tools and call_tool.
+  int32_t tool_tokens_max = 0;         // 0 = no limit
   Sampling sampling;
   std::optional<bool> thinking;
 };
+
+// About how many tokens the definitions of tools take in a prompt: four bytes each.
+size_t definition_tokens(std::span<const tools::ToolSpec> specs);
 
 // Lines "[round] author: text"; append-only. Continuation lines of multi-line text are indented by
 // two spaces, so that routed text can never forge a line of its own. Trimming drops whole lines

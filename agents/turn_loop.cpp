@@ -1,9 +1,12 @@
 // One pass: [model turn -> its tool calls, concurrently -> results in call order]* -> final answer.
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <set>
+#include <utility>
 
 #include "agents/agent.h"
+#include "agents/deferred.h"
 #include "engine/base/async/nursery.h"
 #include "engine/base/rng.h"
 
@@ -75,6 +78,12 @@ class Pass {
       for (const tools::Tool* tool : found)
         if (allowed_.insert(tool->spec().name).second) specs_.push_back(tool->spec());
     }
+    const auto tokens_max = static_cast<size_t>(std::max(config_.tool_tokens_max, 0));
+    const bool taken = allowed_.contains(DeferredTools::kSearch) ||
+                       allowed_.contains(DeferredTools::kCall);
+    if (tokens_max == 0 || taken || definition_tokens(specs_) <= tokens_max) return;
+    deferred_.emplace(std::exchange(specs_, {}));
+    specs_ = deferred_->definitions();
   }
 
   Async<ModelReply> model_turn(bool may_call) {
@@ -147,7 +156,31 @@ class Pass {
     for (const std::string& raw : reply.malformed_calls) append_malformed(raw);
   }
 
+  // With deferred tools: a search is answered here, and a call of call_tool is what it stands for.
   Async<tools::ToolResult> run_call(const ToolCall& call, size_t index) {
+    if (!deferred_ || (call.name != DeferredTools::kSearch && call.name != DeferredTools::kCall))
+      co_return co_await run_direct(call, index);
+    if (call.name == DeferredTools::kCall) {
+      const Result<ToolCall> inner = DeferredTools::unwrap(call);
+      if (inner) co_return co_await run_direct(*inner, index);
+      co_return answered(call, inner.error().message, true);
+    }
+    const Result<std::string> found = deferred_->search(call.arguments);
+    co_return answered(call, found ? *found : found.error().message, !found);
+  }
+
+  // A call that needs nobody.
+  tools::ToolResult answered(const ToolCall& call, std::string text, bool is_error) {
+    observe(PassEvent::Kind::tool_call, call.id, call.name, Json{{"arguments", call.arguments}});
+    ++result_.tool_calls;
+    if (is_error) ++result_.tool_errors;
+    tools::ToolResult result{.text = std::move(text), .is_error = is_error, .truncated = false};
+    observe(PassEvent::Kind::tool_result, call.id, call.name,
+            Json{{"text", result.text}, {"is_error", is_error}, {"truncated", false}});
+    return result;
+  }
+
+  Async<tools::ToolResult> run_direct(const ToolCall& call, size_t index) {
     observe(PassEvent::Kind::tool_call, call.id, call.name, Json{{"arguments", call.arguments}});
     ++result_.tool_calls;
     const std::string refusal = refuse(call, index);
@@ -247,7 +280,8 @@ class Pass {
   const AgentConfig& config_;
   PassInput input_;
   PassObserver observe_;
-  std::vector<tools::ToolSpec> specs_;
+  std::vector<tools::ToolSpec> specs_;       // what the model sees
+  std::optional<DeferredTools> deferred_;    // what it does not see, when that is too much
   std::set<std::string> allowed_;
   std::set<std::string> used_ids_;
   std::map<std::string, int> failures_;  // same_call() -> how often

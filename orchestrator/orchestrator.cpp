@@ -1,5 +1,6 @@
 #include "orchestrator/orchestrator.h"
 
+#include "mcp/fetch.h"
 #include "mcp/mcp.h"
 #include "orchestrator/models/models.h"
 
@@ -36,6 +37,7 @@ Json to_json(const Plan& plan) {
 RunSettings real_settings(const engine::kernels::Accelerator* accelerator) {
   RunSettings settings;
   settings.make_session = mcp::make_session;
+  settings.make_http_get = mcp::make_http_get;
   settings.open_models = models::model_factory(accelerator);
   return settings;
 }

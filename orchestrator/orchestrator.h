@@ -28,6 +28,7 @@
 #include "orchestrator/run/environment.h"
 #include "orchestrator/run/guard.h"
 #include "orchestrator/run/model_set.h"
+#include "tools/http_fetch.h"
 
 namespace swarm::engine::kernels {
 class Accelerator;
@@ -72,6 +73,8 @@ struct RunSettings {
   Ask ask = {};
   // What `ask` means unattended; unset: as the file says.
   std::optional<config::Unattended> unattended = {};
+  // Connections of the tool http_fetch: mcp::make_http_get, or doubles.
+  std::function<tools::HttpGet(bool private_addresses)> make_http_get = {};
   // Besides the declared ones.
   std::vector<std::shared_ptr<tools::Tool>> tools = {};  // shared with the registry
 };

@@ -13,9 +13,10 @@ bool is_one_of(std::string_view name, std::initializer_list<std::string_view> na
 }  // namespace
 
 std::span<const std::string> builtin_names() {
-  static const std::array<std::string, 10> kNames{
+  static const std::array<std::string, 11> kNames{
       "calculator", "now",          "read_file", "write_file",       "edit_file",
-      "list_directory", "search_files", "shell",     "code_interpreter", "read_artifact"};
+      "list_directory", "search_files", "shell",     "code_interpreter", "read_artifact",
+      "http_fetch"};
   return kNames;
 }
 
@@ -40,6 +41,8 @@ Result<std::shared_ptr<Tool>> make_builtin(std::string_view name, const BuiltinO
   if (name == "shell") return builtin::make_shell(options.program);
   if (name == "code_interpreter") return builtin::make_code_interpreter(options.program);
   if (name == "read_artifact") return builtin::make_read_artifact(options.artifacts);
+  if (name == "http_fetch")
+    return unsupported("http_fetch is made with a connection, see tools/http_fetch.h");
   const std::string close = did_you_mean(name, builtin_names());
   std::string known;
   for (const std::string& one : builtin_names()) known += (known.empty() ? "" : ", ") + one;

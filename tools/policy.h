@@ -1,8 +1,8 @@
 // tools/policy.h — PUBLIC. Which calls may be made: deny, then allow, then ask, then by effect.
 // A rule is TOOL or TOOL:ARGUMENT=VALUE, both sides globs of '*' and '?': "fs/write_*",
 // "shell:command=git *". ARGUMENT is a name, a path of names (filter.path) or * for every argument.
-// Values are compared as text, numbers and the like as JSON. Where an argument holds several values,
-// one that fits is enough to deny or to ask; to allow, all must fit.
+// Values are compared as text, numbers and the like as JSON. Where an argument holds several, one
+// that fits is enough to deny or to ask; to allow, all must fit.
 // A rule about the text of a shell command is a convenience, no wall: the sandbox is the wall.
 // Immutable and thread-safe.
 #pragma once

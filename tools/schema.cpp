@@ -177,8 +177,7 @@ class Validator {
         if (std::find(kTypes.begin(), kTypes.end(), name) == kTypes.end())
           throw BadSchema{"type: expected a name of a type, found " + quote(name)};
     if (const Json* names = get(schema, "required"))
-      for (const Json& name : form(*names, names->is_array(), "required"))
-        form(name, name.is_string(), "required");
+      for (const Json& name : *names) form(name, names->is_array() && name.is_string(), "required");
     if (const Json* options = get(schema, "enum")) form(*options, options->is_array(), "enum");
     if (const Json* pattern = get(schema, "pattern"))
       matches(form(*pattern, pattern->is_string(), "pattern").get<std::string>(), "");

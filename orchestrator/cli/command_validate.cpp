@@ -1,10 +1,13 @@
-// swarm validate — every mistake of a file at once; starts and reads nothing else.
+// swarm validate — every mistake of a file at once, and what the tools of each agent take of its
+// context; starts and reads nothing else, but for --tools, which asks the MCP servers.
 #include <CLI/CLI.hpp>
 
 #include "engine/base/json.h"
 #include "orchestrator/cli/commands.h"
 #include "orchestrator/cli/files.h"
+#include "orchestrator/cli/mcp_targets.h"
 #include "orchestrator/cli/text.h"
+#include "orchestrator/run/toolbox.h"
 
 namespace swarm::cli {
 namespace {
@@ -12,25 +15,82 @@ namespace {
 struct Options {
   FileOptions file;
   bool json = false;
+  bool tools = false;
 };
+
+// A tool of a server that is gone by now: only its definition is left.
+class Definition final : public tools::Tool {
+ public:
+  explicit Definition(tools::ToolSpec spec) : spec_(std::move(spec)) {}
+  const tools::ToolSpec& spec() const override { return spec_; }
+  Async<tools::ToolResult> call(Json, tools::ToolContext) override {
+    co_return tools::ToolResult{.text = "only its definition is known", .is_error = true};
+  }
+
+ private:
+  tools::ToolSpec spec_;
+};
+
+std::vector<std::shared_ptr<tools::Tool>> ask_servers(const config::Config& config,
+                                                      CommandContext& context, int& code) {
+  std::vector<std::shared_ptr<tools::Tool>> out;
+  for (const mcp::ServerConfig& server : config.servers) {
+    const McpVisit seen =
+        visit(server, {}, /*trace=*/false, context, [&](mcp::Client& client) -> Async<> {
+          for (const auto& tool : client.tools())
+            out.push_back(std::make_shared<Definition>(tool->spec()));
+          co_return;
+        });
+    if (seen.start_error.empty()) continue;
+    code = kExitEnvironment;
+    context.err << "error: " << seen.start_error << "\n";
+  }
+  return out;
+}
+
+Json to_json(const std::vector<run::ToolCost>& costs) {
+  Json out = Json::array();
+  for (const run::ToolCost& cost : costs)
+    out.push_back(Json{{"agent", cost.agent}, {"tools", cost.tools},
+                       {"tokens_estimate", cost.tokens}, {"deferred", cost.deferred},
+                       {"unknown", cost.unknown}});
+  return out;
+}
+
+void print_costs(const std::vector<run::ToolCost>& costs, std::ostream& out) {
+  for (const run::ToolCost& cost : costs) {
+    if (cost.tools == 0 && cost.unknown.empty()) continue;
+    out << "  agent " << cost.agent << ": " << counted(static_cast<int64_t>(cost.tools), "tool")
+        << ", about " << cost.tokens << " tokens of definitions"
+        << (cost.deferred ? "; deferred behind a search" : "");
+    for (const std::string& pattern : cost.unknown) out << "; " << pattern << ": ask with --tools";
+    out << "\n";
+  }
+}
 
 Result<int> run_validate(const Options& options, CommandContext& context) {
   const LoadedFile loaded = load_swarm(options.file, /*need_inputs=*/false, context);
   if (!loaded.config) return loaded.code;
   const config::Config& config = *loaded.config;
+  int code = kExitOk;
+  std::vector<std::shared_ptr<tools::Tool>> of_servers;
+  if (options.tools) of_servers = ask_servers(config, context, code);
+  const std::vector<run::ToolCost> costs = run::tool_costs(config, of_servers);
   if (options.json) {
     context.out << dump_json({{"valid", true},
                               {"name", config.name},
                               {"agents", config.agents.size()},
                               {"topologies", config.topologies.size()},
-                              {"tasks", config.tasks.size()}})
+                              {"tasks", config.tasks.size()},
+                              {"tools", to_json(costs)}})
                 << "\n";
-    return kExitOk;
+    return code;
   }
   context.out << options.file.file << ": valid: " << counted(std::ssize(config.agents), "agent")
               << ", " << counted(std::ssize(config.topologies), "topology", "topologies") << ", "
               << counted(std::ssize(config.tasks), "task") << "\n";
-  return kExitOk;
+  print_costs(costs, context.out);
+  return code;
 }
 
 }  // namespace
@@ -39,6 +99,7 @@ void register_validate(CLI::App& app, CommandContext& context) {
   CLI::App* sub = app.add_subcommand("validate", "Check a swarm file; report every mistake");
   auto options = std::make_shared<Options>();
   add_file_options(*sub, options->file);
+  sub->add_flag("--tools", options->tools, "start the MCP servers and count their tools, too");
   sub->add_flag("--json", options->json, "print one JSON object");
   set_action(*sub, context, options, run_validate);
 }

@@ -90,7 +90,7 @@ class ConfigBuilder {
     for (const auto& [name, view] : root_.entries("models")) add_model(name, view);
     add_servers();
     for (const auto& [name, view] : root_.entries("tools")) add_tool(name, view);
-    if (root_.has("policy")) add_policy(root_.child("policy"));
+    add_policy(root_.child("policy"));
     for (const auto& [name, view] : root_.entries("agents")) add_agent(name, view);
     for (const auto& [name, view] : root_.entries("topologies")) add_topology(name, view);
     for (const auto& [name, view] : root_.entries("graph")) add_task(name, view);
@@ -206,7 +206,9 @@ class ConfigBuilder {
     rules.deny = view.texts("deny");
     rules.allow = view.texts("allow");
     rules.ask = view.texts("ask");
-    config_.policy.policy = tools::Policy::make(rules).value();  // looked at with the references
+    config_.policy.pins = view.text("pins");
+    // The rules were looked at with the references.
+    if (root_.has("policy")) config_.policy.policy = tools::Policy::make(rules).value();
     const std::string unattended = view.text("unattended");
     config_.policy.unattended = unattended == "allow"  ? Unattended::allow
                                 : unattended == "fail" ? Unattended::fail
@@ -277,6 +279,8 @@ class ConfigBuilder {
       server.include_tools = view.texts("include_tools");
       server.exclude_tools = view.texts("exclude_tools");
       if (view.has("auth")) server.auth = authorization(view.child("auth"));
+      const std::string pin = view.text("pin");
+      if (pin != "off") config_.pins[name] = pin == "names" ? Pin::names : Pin::surface;
       config_.servers.push_back(std::move(server));
     }
     for (const auto& [name, view] : root_.entries("mcpServers")) {
@@ -319,6 +323,13 @@ class ConfigBuilder {
     config.thinking = view.has("thinking") ? view.maybe<bool>("thinking") : model.thinking;
   }
 
+  // Definitions must leave room for the work.
+  static int32_t tool_tokens_of(const ModelEntry& model) {
+    constexpr int32_t kUnknownContext = 8192;
+    return model.engine.context_max > 0 ? std::max(model.engine.context_max / 10, 1)
+                                        : kUnknownContext;
+  }
+
   void add_agent(const std::string& name, const View& view) {
     AgentEntry agent;
     agent.model = model_of(view).name;
@@ -332,6 +343,8 @@ class ConfigBuilder {
     config.max_tool_calls = view.number<int32_t>("max_tool_calls");
     config.max_tokens = view.number<int32_t>("max_tokens");
     config.tool_result_bytes_max = view.number<int32_t>("tool_result_bytes_max");
+    config.tool_tokens_max =
+        view.maybe<int32_t>("tool_tokens_max").value_or(tool_tokens_of(model_of(view)));
     config.memory_chars_max = view.number<int32_t>("memory_chars_max");
     add_model_settings(view, config);
     config_.agents.push_back(std::move(agent));

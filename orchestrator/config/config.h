@@ -49,7 +49,11 @@ enum class Unattended : uint8_t { deny, allow, fail };
 struct PolicyEntry {
   tools::Policy policy;                   // declared() or not
   Unattended unattended = Unattended::deny;
+  std::string pins;                       // path
 };
+
+// What of a server's tools must be as in the first run.
+enum class Pin : uint8_t { off, names, surface };
 
 struct AgentEntry {
   agents::AgentConfig config;             // tools: patterns, in order
@@ -109,6 +113,7 @@ struct Config {
   Json document;
   std::vector<ModelEntry> models;
   std::vector<mcp::ServerConfig> servers;
+  std::map<std::string, Pin> pins;        // by server; absent = off
   std::vector<ToolEntry> tools;
   PolicyEntry policy;
   std::vector<AgentEntry> agents;

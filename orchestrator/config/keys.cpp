@@ -149,8 +149,12 @@ Type mcp_type() {
           optional("include_tools", list(text()), "only these; exact, or ending in *"),
           optional("exclude_tools", list(text()), "not these; wins over include_tools"),
           optional("auth", mcp_auth_type(), "OAuth, for a url that demands it"),
+          optional("pin", choice({"off", "names", "surface"}),
+                   "refuse to run when the server's tools are not those of the first run: their "
+                   "names, or also descriptions and parameters",
+                   "off"),
       },
-      {{"pin", kNotYet}, {"start", kNotYet}, {"timeout", "say call_timeout"}});
+      {{"start", kNotYet}, {"timeout", "say call_timeout"}});
 }
 
 // The form of Qwen-Agent and of desktop clients.
@@ -209,6 +213,9 @@ Type policy_type() {
       optional("ask", list(text()), "the same; asked on a terminal when neither", Json::array()),
       optional("unattended", choice({"deny", "allow", "fail"}),
                "what ask means where nobody can be asked", "deny"),
+      optional("pins", text(), "file with the tools of pinned servers; relative to the working "
+                               "directory",
+               ".swarm/pins.json"),
   });
 }
 
@@ -224,6 +231,9 @@ Type agent_type() {
           optional("max_tokens", integer(1, 1 << 20), "new tokens in one turn", 1024),
           optional("tool_result_bytes_max", integer(1, 1 << 24),
                    "longer results are cut, and say so", 65536),
+          optional("tool_tokens_max", integer(0, 1 << 20),
+                   "estimated tokens of tool definitions; beyond, tools wait behind a search; 0 = "
+                   "no limit; unset = a tenth of the model's context, or 8192"),
           optional("memory_chars_max", integer(256, 1 << 26), "older routed lines leave first",
                    65536),
           optional("timeout", duration(), "one pass; unset = none"),

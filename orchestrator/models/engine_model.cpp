@@ -6,6 +6,7 @@
 
 #include "engine/base/async/nursery.h"
 #include "engine/base/check.h"
+#include "orchestrator/models/grammar_schema.h"
 
 namespace swarm::models {
 namespace {
@@ -93,6 +94,29 @@ agents::ModelReply to_reply(engine::ChatReply chat, const Progress& last,
 
 }  // namespace
 
+namespace {
+
+using Compiled = Result<std::shared_ptr<const engine::grammar::Grammar>>;
+
+// The narrowest form of each tool's schema that the grammar can hold. Grammars are cached: this
+// costs once.
+Compiled compile(const engine::ChatCodec& codec, engine::TurnRules rules) {
+  Compiled whole = codec.compile(rules);
+  if (whole || rules.tools.empty()) return whole;
+  for (engine::ChatTool& tool : rules.tools) {
+    const Json original = std::move(tool.parameters);
+    for (const Width width : kWidths) {
+      tool.parameters = widened(original, width);
+      engine::TurnRules one;
+      one.tools = {tool};
+      if (codec.compile(one)) break;
+    }
+  }
+  return codec.compile(rules);
+}
+
+}  // namespace
+
 // Jobs of the current turn of the strand.
 struct EngineModel::Batch {
   std::vector<EngineThread::Job> jobs;
@@ -110,10 +134,10 @@ Result<engine::Request> EngineModel::to_engine(const agents::ModelRequest& reque
   const engine::ChatPrompt chat = to_chat(request);
   engine::Request out;
   SWARM_TRY(out.prompt, codec.prompt(chat));
-  SWARM_TRY(out.grammar, codec.compile({.output_schema = request.output_schema,
-                                        .tools = chat.tools,
-                                        .tool_choice = to_choice(request.tool_choice),
-                                        .enable_thinking = request.thinking}));
+  SWARM_TRY(out.grammar, compile(codec, {.output_schema = request.output_schema,
+                                         .tools = chat.tools,
+                                         .tool_choice = to_choice(request.tool_choice),
+                                         .enable_thinking = request.thinking}));
   out.sampling = to_params(request.sampling);
   SWARM_TRY_VOID(out.sampling.validate());
   out.stop_tokens.assign(codec.stop_tokens().begin(), codec.stop_tokens().end());

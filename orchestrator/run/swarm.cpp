@@ -214,6 +214,7 @@ class SwarmRun {
     const ToolboxParts parts{.config = config_,
                              .sessions = sessions_,
                              .more = settings_.tools,
+                             .make_http_get = settings_.make_http_get,
                              .directory = result_.directory,
                              .recorder = *recorder_,
                              .log = log_};

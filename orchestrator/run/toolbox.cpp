@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "orchestrator/run/pins.h"
+
 namespace swarm::run {
 namespace {
 
@@ -18,22 +20,26 @@ bool is_named(const config::Config& config, const std::string& name) {
   });
 }
 
-void add_builtins(tools::Registry& registry, const ToolboxParts& parts,
-                  const std::shared_ptr<tools::Artifacts>& artifacts) {
+void add_builtins(tools::Registry& registry, const config::Config& config,
+                  const std::shared_ptr<tools::Artifacts>& artifacts,
+                  const std::function<tools::HttpGet(bool)>& make_http_get) {
   for (const std::string& name : tools::builtin_names()) {
     const config::ToolEntry* declared = nullptr;
-    for (const config::ToolEntry& tool : parts.config.tools)
+    for (const config::ToolEntry& tool : config.tools)
       if (tool.name == name) declared = &tool;
     // "*" must not hand out a shell that nobody has written down.
     const bool harmless = name == "calculator" || name == "now";
-    if (declared == nullptr && !harmless && !is_named(parts.config, name)) continue;
+    if (declared == nullptr && !harmless && !is_named(config, name)) continue;
     tools::BuiltinOptions options;
     options.artifacts = artifacts;
     if (declared != nullptr) {
       options.program = declared->program;
       options.private_addresses = declared->private_addresses;
     }
-    registry.add(tools::make_builtin(name, options).value()).value();
+    if (name != "http_fetch")
+      registry.add(tools::make_builtin(name, options).value()).value();
+    else if (make_http_get)
+      registry.add(tools::make_http_fetch(make_http_get(options.private_addresses))).value();
   }
 }
 
@@ -49,6 +55,21 @@ void add_scripts(tools::Registry& registry, const config::Config& config) {
     options.program = tool.program;
     registry.add(tools::make_script(std::move(options)).value()).value();
   }
+}
+
+// Before any tool of a server is shown to a model.
+void check_pins(const ToolboxParts& parts) {
+  if (parts.config.pins.empty()) return;
+  Pins pins = Pins::open(parts.config.policy.pins).value();
+  for (size_t i = 0; i < parts.sessions.size(); ++i) {
+    const std::string& server = parts.config.servers[i].name;
+    const auto pin = parts.config.pins.find(server);
+    if (pin == parts.config.pins.end()) continue;
+    const Json surface = surface_of(parts.sessions[i]->tools());
+    parts.recorder.event("mcp.surface", {{"server", server}, {"hash", surface_hash(surface)}});
+    pins.check(server, surface, pin->second).value();
+  }
+  pins.save().value();
 }
 
 void add_server_tools(tools::Registry& registry, const ToolboxParts& parts) {
@@ -71,8 +92,9 @@ void fill_registry(tools::Registry& registry, const ToolboxParts& parts) {
   // shared: the registry, which keeps, and read_artifact, which reads.
   const auto artifacts = std::make_shared<tools::Artifacts>(parts.directory + "/artifacts");
   registry.set_artifacts(artifacts);
-  add_builtins(registry, parts, artifacts);
+  add_builtins(registry, parts.config, artifacts, parts.make_http_get);
   add_scripts(registry, parts.config);
+  check_pins(parts);
   add_server_tools(registry, parts);
   for (const std::shared_ptr<tools::Tool>& tool : parts.more) registry.add(tool).value();
   for (const config::ToolEntry& tool : parts.config.tools)
@@ -108,6 +130,42 @@ Async<> check_tools(const tools::Registry& registry, const config::Config& confi
       throw ErrorException(Error{usable.error().kind,
                                  "tool " + tool->spec().name + ": " + usable.error().message});
   }
+}
+
+std::vector<ToolCost> tool_costs(const config::Config& config,
+                                 std::span<const std::shared_ptr<tools::Tool>> of_servers) {
+  // The folders of file tools need not exist to know what the tools look like.
+  config::Config copy = config;
+  for (config::ToolEntry& tool : copy.tools)
+    if (tools::builtin_needs_root(tool.name)) tool.program.root = "/";
+  tools::Registry registry;
+  const auto no_connection = [](bool) { return tools::HttpGet(); };
+  add_builtins(registry, copy, std::make_shared<tools::Artifacts>(std::string()), no_connection);
+  add_scripts(registry, copy);
+  for (const auto& tool : of_servers)
+    if (!registry.add(tool)) continue;
+  std::vector<ToolCost> out;
+  for (const config::AgentEntry& agent : config.agents) {
+    ToolCost cost;
+    cost.agent = agent.config.name;
+    std::vector<tools::ToolSpec> specs;
+    for (const std::string& pattern : agent.config.tools) {
+      const auto found = registry.select(std::span(&pattern, 1));
+      if (!found) cost.unknown.push_back(pattern);  // of a server that was not asked
+      if (!found) continue;
+      for (const tools::Tool* tool : *found)
+        if (std::none_of(specs.begin(), specs.end(), [&](const tools::ToolSpec& spec) {
+              return spec.name == tool->spec().name;
+            }))
+          specs.push_back(tool->spec());
+    }
+    cost.tools = specs.size();
+    cost.tokens = agents::definition_tokens(specs);
+    const auto limit = static_cast<size_t>(agent.config.tool_tokens_max);
+    cost.deferred = limit > 0 && cost.tokens > limit;
+    out.push_back(std::move(cost));
+  }
+  return out;
 }
 
 }  // namespace swarm::run

@@ -3,6 +3,7 @@
 // of a server that cannot be used is left out with a reason; one of our own is an error.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -11,6 +12,7 @@
 #include "mcp/mcp.h"
 #include "orchestrator/config/config.h"
 #include "orchestrator/run/recorder.h"
+#include "tools/http_fetch.h"
 #include "tools/tool.h"
 
 namespace swarm::run {
@@ -19,6 +21,8 @@ struct ToolboxParts {
   const config::Config& config;
   std::span<const std::unique_ptr<mcp::Session>> sessions;
   std::span<const std::shared_ptr<tools::Tool>> more;  // besides the declared ones
+  // Connections of http_fetch; empty: there is no http_fetch.
+  const std::function<tools::HttpGet(bool private_addresses)>& make_http_get;
   std::string directory;           // of the run; artifacts are kept below
   Recorder& recorder;
   Log& log;
@@ -30,5 +34,15 @@ void fill_registry(tools::Registry& registry, const ToolboxParts& parts);
 // A pattern that matches nothing, and a tool that cannot work here (no sandbox), are found now and
 // not in the middle of the run. Throws ErrorException{invalid_input, environment}.
 Async<> check_tools(const tools::Registry& registry, const config::Config& config);
+
+// What the definitions of an agent's tools take of its context.
+struct ToolCost {
+  std::string agent;
+  size_t tools = 0, tokens = 0;      // tokens: estimated
+  bool deferred = false;             // more than it may be shown: they wait behind a search
+  std::vector<std::string> unknown;  // patterns for tools of servers that are not in of_servers
+};
+std::vector<ToolCost> tool_costs(const config::Config& config,
+                                 std::span<const std::shared_ptr<tools::Tool>> of_servers);
 
 }  // namespace swarm::run

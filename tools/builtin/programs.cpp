@@ -97,7 +97,8 @@ class CodeInterpreter final : public Program {
                              "call starts anew, without variables of earlier calls." +
                                  surroundings(options),
                              Json{{"language",
-                                   {{"type", "string"}, {"enum", Json::array({"python", "shell"})}}},
+                                   {{"type", "string"},
+                                    {"enum", Json::array({"python", "shell"})}}},
                                   {"code", {{"type", "string"}}}}),
                 options) {}
   // The code comes on standard input: an argument would be bounded by the system.

@@ -94,6 +94,30 @@ TEST_CASE("engine model: agents of one turn are one batch and share their prefix
   CHECK(thread->stats().running == 0);
 }
 
+TEST_CASE("engine model: a schema beyond the grammar still binds the call to what can be held") {
+  const SteadyClock clock;
+  boost::asio::io_context io(1);
+  const auto thread = open_thread(clock);
+  EngineModel model("m", *thread, io.get_executor());
+  agents::ModelRequest request = ask("A", 1);
+  request.output_schema.reset();
+  tools::ToolSpec spec;
+  spec.name = "pick";
+  spec.parameters = parse_json(R"({"type": "object", "properties": {
+      "n": {"type": "integer", "minimum": 0, "maximum": 9}}, "required": ["n"],
+      "additionalProperties": false, "not": {"properties": {"n": {"const": 3}}}})").value();
+  request.tools = {spec};
+  request.tool_choice = agents::ToolChoice::required;
+  const agents::ModelReply reply = run_root(io, model.generate(request));
+  REQUIRE_FALSE(reply.tool_calls.empty());
+  for (const agents::ToolCall& call : reply.tool_calls) {
+    Json schema = spec.parameters;
+    schema.erase("not");
+    CHECK(call.name == "pick");
+    CHECK(tools::validate_json(schema, call.arguments).has_value());
+  }
+}
+
 TEST_CASE("engine model: progress tells queue, prefill and decode, and adds up to the reply") {
   const SteadyClock clock;
   boost::asio::io_context io(1);

@@ -1,0 +1,100 @@
+#include <doctest/doctest.h>
+
+#include <string>
+
+#include "agents/agent.h"
+#include "agents/deferred.h"
+#include "agents/scripted_model.h"
+#include "engine/base/async/run.h"
+#include "tools/scripted_tool.h"
+
+namespace swarm::agents {
+namespace {
+
+using tools::ScriptedTool;
+
+struct ManyTools {
+  tools::Registry registry;
+  std::shared_ptr<ScriptedTool> price;
+  ScriptedModel model;
+  AgentConfig config;
+
+  ManyTools() {
+    for (const char* name : {"files__read", "files__write", "shop__price", "shop__stock"}) {
+      tools::ToolSpec spec;
+      spec.name = name;
+      spec.description = std::string(name) == "shop__price" ? "Unit prices of items" : "Other work";
+      spec.parameters = Json{{"type", "object"}, {"properties", {{"item", {{"type", "string"}}}}}};
+      const auto tool = std::make_shared<ScriptedTool>(spec);
+      if (spec.name == "shop__price") price = tool;
+      registry.add(tool).value();
+    }
+    config.name = "A";
+    config.tools = {"*"};
+  }
+  PassResult run() {
+    PassInput input;
+    Message question;
+    question.content = "go";
+    input.messages = {question};
+    return run_root(run_pass(model, registry, config, input, nullptr));
+  }
+};
+
+TEST_CASE("deferred tools: below the limit every tool is shown, above it two that stand for all") {
+  ManyTools many;
+  std::vector<tools::ToolSpec> specs;
+  for (const tools::Tool* tool : many.registry.all()) specs.push_back(tool->spec());
+  const auto cost = static_cast<int32_t>(definition_tokens(specs));
+  CHECK(cost > 40);
+  many.config.tool_tokens_max = cost;
+  many.model.say("done", "A");
+  many.run();
+  CHECK(many.model.requests()[0].tools.size() == 4);
+  many.config.tool_tokens_max = cost - 1;
+  many.model.say("done", "A");
+  many.run();
+  REQUIRE(many.model.requests()[1].tools.size() == 2);
+  CHECK(many.model.requests()[1].tools[0].name == "search_tools");
+  CHECK(many.model.requests()[1].tools[1].name == "call_tool");
+}
+
+TEST_CASE("deferred tools: found by their words, called by their name, checked as ever") {
+  ManyTools many;
+  many.config.tool_tokens_max = 1;
+  many.price->then("7");
+  many.model.call({{"", "search_tools", Json{{"query", "price of an item"}}}}, "A");
+  many.model.call({{"", "call_tool", Json{{"name", "shop__price"},
+                                          {"arguments", {{"item", 5}}}}}}, "A");
+  many.model.call({{"", "call_tool", Json{{"name", "shop__price"},
+                                          {"arguments", {{"item", "nut"}}}}}}, "A");
+  many.model.call({{"", "call_tool", Json{{"name", "shop__prize"},
+                                          {"arguments", Json::object()}}}}, "A");
+  many.model.call({{"", "call_tool", Json::object()}}, "A");
+  many.model.say("done", "A");
+  const PassResult result = many.run();
+  CHECK(result.tool_calls == 5);
+  CHECK(result.tool_errors == 3);
+  const std::vector<Message>& messages = many.model.requests().back().messages;
+  const auto answer = [&](size_t n) { return messages[2 + 2 * n].content; };
+  CHECK(answer(0).rfind("{\"name\":\"shop__price\"", 0) == 0);
+  CHECK(answer(0).find("files__read") == std::string::npos);
+  CHECK(answer(1).find("wrong arguments: $.item") != std::string::npos);
+  CHECK(answer(2) == "7");
+  CHECK(answer(3).find("unknown tool \"shop__prize\"") != std::string::npos);
+  CHECK(answer(4).find("call_tool: expected") != std::string::npos);
+  CHECK(many.price->calls()[0].arguments == Json{{"item", "nut"}});
+}
+
+TEST_CASE("deferred tools: a search that finds nothing names them all") {
+  const ManyTools many;
+  std::vector<tools::ToolSpec> specs;
+  for (const tools::Tool* tool : many.registry.all()) specs.push_back(tool->spec());
+  const DeferredTools deferred(specs);
+  CHECK(deferred.search({{"query", "zzz"}}).value() ==
+        "nothing fits; the names are: files__read files__write shop__price shop__stock");
+  CHECK_FALSE(deferred.search({{"question", "x"}}).has_value());
+}
+
+}  // namespace
+}  // namespace swarm::agents
