@@ -1,6 +1,6 @@
 // orchestrator/models/grammar_schema.h — Schemas as a grammar can hold them. A tool's schema may
-// say more than a grammar can (not, if, dependentRequired, an exotic pattern). The grammar then gets a
-// wider one: whatever the original allows, it allows, too, and the original still judges the
+// say more than a grammar can (not, if, dependentRequired, an exotic pattern). The grammar then
+// gets a wider one: whatever the original allows, it allows, too, and the original still judges the
 // arguments before the call. Pure.
 #pragma once
 

@@ -1,6 +1,6 @@
 // orchestrator/run/guard.h — The policy of a run at work: every tool call is decided when it is
-// made and the decision is in the journal, with the rule, before the call has an effect. One strand;
-// outlives the registry that asks it.
+// made and the decision is in the journal, with the rule, before the call has an effect. One
+// strand; outlives the registry that asks it.
 #pragma once
 
 #include <functional>

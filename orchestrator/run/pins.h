@@ -1,6 +1,6 @@
 // orchestrator/run/pins.h — What the tools of a pinned MCP server looked like when it was first
-// used: names, descriptions, parameters, kept whole in a file of the user. A server that changes them
-// later (a "rug pull", or an update) stops the run until the user has looked at what changed.
+// used: names, descriptions, parameters, kept whole in a file of the user. A server that changes
+// them later (a "rug pull", or an update) stops the run until the user has looked at what changed.
 #pragma once
 
 #include <map>

@@ -42,7 +42,8 @@ std::vector<std::string> allowed_includes(const std::string& path) {
   if (starts_with(path, "engine/base/")) return {"engine/base/"};
   if (starts_with(path, "engine/")) return {"engine/"};
   if (starts_with(path, "tools/")) return {"tools/", "engine/base/"};
-  if (starts_with(path, "mcp/")) return {"mcp/", "tools/tool.h", "tools/http_fetch.h", "engine/base/"};
+  if (starts_with(path, "mcp/"))
+    return {"mcp/", "tools/tool.h", "tools/http_fetch.h", "engine/base/"};
   if (starts_with(path, "agents/")) return {"agents/", "tools/tool.h", "engine/base/"};
   if (starts_with(path, "orchestrator/")) {
     std::vector<std::string> allowed{"orchestrator/", "engine/base/", "agents/scripted_model.h",
