@@ -219,7 +219,7 @@ TEST_CASE("run: the wall limit stops the loading of models") {
 }
 
 TEST_CASE("run: the wall limit ends a hanging run, and the journal has its end") {
-  World world(kPipeline + "limits: {wall: 30ms}\n");
+  World world(kPipeline + "limits: {wall: 300ms}\n");  // time to begin, also under load
   world.model.then({.label = "A", .before = for_ever});
   const run::RunResult result = world.run();
   CHECK(result.outcome == "timeout");
