@@ -21,18 +21,24 @@
 namespace swarm::mcp {
 namespace {
 
-// Gone, or dead and only waiting for init to notice.
+// Gone, or dead and only waiting for init to notice (Z), or being noticed (X).
 bool is_dead(int pid) {
   std::ifstream stat("/proc/" + std::to_string(pid) + "/stat");
-  const std::string text{std::istreambuf_iterator<char>(stat), {}};
+  std::string text;
+  std::getline(stat, text);            // nothing when it ends between opening and reading
   const size_t name_end = text.rfind(')');
-  return name_end == std::string::npos || text.substr(name_end + 2, 1) == "Z";
+  if (name_end == std::string::npos) return true;
+  const std::string state = text.substr(name_end + 2, 1);
+  return state == "Z" || state == "X";
 }
 
 bool is_gone(int pid) {
   const Deadline deadline = Deadline::after(steady_clock(), std::chrono::seconds(10));
-  while (!is_dead(pid) && !deadline.passed(steady_clock().now())) std::this_thread::yield();
-  return is_dead(pid);
+  while (!deadline.passed(steady_clock().now())) {
+    if (is_dead(pid)) return true;
+    std::this_thread::yield();
+  }
+  return false;
 }
 
 struct Scene {

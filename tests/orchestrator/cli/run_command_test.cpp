@@ -181,7 +181,7 @@ TEST_CASE("cli: with --json an error is one object on stdout, and text on stderr
   CHECK(located.back() == Json({{"file", project.file}, {"line", 2}, {"column", 1},
                             {"message", "frob: unknown key; known here: schema, name, description, "
                                         "inputs, models, engine, mcp, mcp_files, mcpServers, "
-                                        "tools, agents, topologies, graph, outputs, "
+                                        "tools, policy, agents, topologies, graph, outputs, "
                                         "limits, journal"},
                             {"kind", "invalid_input"}}));
 }
