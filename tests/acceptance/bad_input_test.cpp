@@ -53,6 +53,7 @@ struct Desk {
     test::write_file(file, "schema: swarm/v1\nname: one\ninputs: {task: {required: true}}\n"
                            "models: {m: {" + model + "}}\nmcp: {bad: {command: [" + command +
                            "], call_timeout: " + wait + ", start_timeout: 2s}}\n"
+                           "policy: {allow: [bad/*]}\n"
                            "agents: {A: {tools: [bad/*]}}\njournal: {dir: " +
                            (dir.path() / "runs").string() + "}\n");
   }
