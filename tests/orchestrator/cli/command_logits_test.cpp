@@ -6,32 +6,20 @@
 #include <cmath>
 #include <cstring>
 #include <span>
-#include <sstream>
 #include <string>
 #include <vector>
 
 #include "engine/base/json.h"
 #include "engine/formats/gguf.h"
-#include "orchestrator/cli/commands.h"
+#include "tests/orchestrator/cli/run_program.h"
 #include "tests/support/support.h"
 
 using namespace swarm;
 
 namespace {
 
-struct Ran {
-  int code = 0;
-  std::string out, err;
-};
-
-Ran run(std::vector<std::string> arguments) {
-  std::vector<const char*> argv{"swarm"};
-  for (const std::string& argument : arguments) argv.push_back(argument.c_str());
-  std::istringstream in;
-  std::ostringstream out, err;
-  const int code = cli::run_program(static_cast<int>(argv.size()), argv.data(), in, out, err);
-  return {code, out.str(), err.str()};
-}
+using test::Ran;
+using test::run;
 
 std::vector<float> last_row(const Ran& ran) {
   const Json json = *parse_json(ran.out);

@@ -2,30 +2,22 @@
 
 #include <filesystem>
 #include <fstream>
-#include <sstream>
 #include <string>
 #include <vector>
 
 #include "engine/base/json.h"
-#include "orchestrator/cli/commands.h"
+#include "tests/orchestrator/cli/run_program.h"
 #include "tests/support/support.h"
 
 using namespace swarm;
 
 namespace {
 
-struct Ran {
-  int code = 0;
-  std::string out, err;
-};
+using test::Ran;
 
 Ran run(std::vector<std::string> arguments) {
-  std::vector<const char*> argv{"swarm", "model"};
-  for (const std::string& argument : arguments) argv.push_back(argument.c_str());
-  std::istringstream in;
-  std::ostringstream out, err;
-  const int code = cli::run_program(static_cast<int>(argv.size()), argv.data(), in, out, err);
-  return {code, out.str(), err.str()};
+  arguments.insert(arguments.begin(), "model");
+  return test::run(arguments);
 }
 
 }  // namespace

@@ -1,24 +1,24 @@
 // swarm devices, in builds with and without CUDA and on machines with and without a card.
 #include <doctest/doctest.h>
 
-#include <sstream>
+#include <string>
+#include <vector>
 
 #include "engine/base/json.h"
 #include "engine/kernels/kernels.h"
-#include "orchestrator/cli/commands.h"
+#include "tests/orchestrator/cli/run_program.h"
 
 using namespace swarm;
 
 namespace {
 
-std::string devices(std::vector<const char*> flags = {}) {
-  std::vector<const char*> argv{"swarm", "devices"};
-  argv.insert(argv.end(), flags.begin(), flags.end());
-  std::istringstream in;
-  std::ostringstream out, err;
-  CHECK(cli::run_program(static_cast<int>(argv.size()), argv.data(), in, out, err) == 0);
-  CHECK(err.str() == "");
-  return out.str();
+std::string devices(const std::vector<std::string>& flags = {}) {
+  std::vector<std::string> arguments{"devices"};
+  arguments.insert(arguments.end(), flags.begin(), flags.end());
+  const test::Ran ran = test::run(arguments);
+  CHECK(ran.code == 0);
+  CHECK(ran.err == "");
+  return ran.out;
 }
 
 }  // namespace

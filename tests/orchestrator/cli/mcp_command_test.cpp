@@ -3,33 +3,19 @@
 
 #include <cstdlib>
 #include <filesystem>
-#include <sstream>
 #include <string>
 #include <vector>
 
 #include "engine/base/json.h"
-#include "orchestrator/cli/commands.h"
+#include "tests/orchestrator/cli/run_program.h"
 #include "tests/support/support.h"
 
 using namespace swarm;
 
 namespace {
 
-struct Ran {
-  int code = 0;
-  std::string out, err;
-};
-
-Ran run(std::vector<std::string> arguments) {
-  arguments.insert(arguments.begin(), "swarm");
-  std::vector<const char*> pointers;
-  for (const std::string& argument : arguments) pointers.push_back(argument.c_str());
-  std::istringstream in;
-  std::ostringstream out, err;
-  const int count = static_cast<int>(pointers.size());
-  const int code = cli::run_program(count, pointers.data(), in, out, err);
-  return {code, out.str(), err.str()};
-}
+using test::Ran;
+using test::run;
 
 // One agent that always says the same.
 struct Project {

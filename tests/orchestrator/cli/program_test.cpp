@@ -6,25 +6,15 @@
 
 #include "engine/base/json.h"
 #include "orchestrator/cli/commands.h"
+#include "tests/orchestrator/cli/run_program.h"
 #include "tests/support/support.h"
 
 using namespace swarm;
 
 namespace {
 
-struct Ran {
-  int code = 0;
-  std::string out, err;
-};
-
-Ran run(std::vector<const char*> arguments) {
-  arguments.insert(arguments.begin(), "swarm");
-  std::istringstream in;
-  std::ostringstream out, err;
-  const int count = static_cast<int>(arguments.size());
-  const int code = cli::run_program(count, arguments.data(), in, out, err);
-  return {code, out.str(), err.str()};
-}
+using test::Ran;
+using test::run;
 
 }  // namespace
 
@@ -127,7 +117,7 @@ TEST_CASE("cli: values out of range are refused in the words of the option") {
   const std::string scores = (dir.path() / "scores.json").string();
   test::write_file(scores, R"({"scores": [[null, 0.5], [0.5, null]]})");
   struct Case {
-    std::vector<const char*> arguments;
+    std::vector<std::string> arguments;
     const char* message;
   };
   const char* model = "synth:qwen3moe-tiny:F32:1";

@@ -1,10 +1,9 @@
 // swarm tokenize and swarm template on a model file written by the test.
 #include <doctest/doctest.h>
 
-#include <sstream>
 
 #include "engine/formats/gguf.h"
-#include "orchestrator/cli/commands.h"
+#include "tests/orchestrator/cli/run_program.h"
 #include "tests/support/support.h"
 
 using namespace swarm;
@@ -12,20 +11,8 @@ using engine::formats::GgufBuilder;
 
 namespace {
 
-struct Ran {
-  int code = 0;
-  std::string out, err;
-};
-
-Ran run(std::vector<std::string> arguments, const std::string& input = "") {
-  std::vector<const char*> argv{"swarm"};
-  for (const std::string& one : arguments) argv.push_back(one.c_str());
-  std::istringstream in(input);
-  std::ostringstream out, err;
-  const int code =
-      cli::run_program(static_cast<int>(argv.size()), argv.data(), in, out, err);
-  return {code, out.str(), err.str()};
-}
+using test::Ran;
+using test::run;
 
 void append_utf8(std::string& out, unsigned code_point) {
   if (code_point < 0x80) {
