@@ -2,12 +2,10 @@
 
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <set>
 
 #include "mcp/approvals.h"
-#include "orchestrator/config/yaml.h"
+#include "orchestrator/config/mcp_files.h"
 
 namespace swarm::cli {
 namespace {
@@ -28,21 +26,12 @@ std::string user_folder() {
 }
 
 Result<std::vector<mcp::ImportedServer>> read_list(const std::string& file) {
-  std::error_code ignored;
-  std::ifstream in(file, std::ios::binary);
-  if (!in || fs::is_directory(file, ignored))
-    return environment_error("cannot read file \"" + file + "\"");
-  const std::string text{std::istreambuf_iterator<char>(in), {}};
-  const std::string extension = fs::path(file).extension().string();
-  if (extension != ".yaml" && extension != ".yml") return mcp::import_servers(text, file);
   config::Sources sources;
   std::vector<config::Problem> problems;
-  const config::Node node =
-      config::parse_yaml(text, file, fs::path(file).parent_path().string(), sources, problems);
-  if (!problems.empty())
-    return Error{.kind = problems[0].kind, .message = problems[0].message,
-                 .location = problems[0].place.location};
-  return mcp::import_document(config::to_json(node), file);
+  auto servers = config::read_mcp_list(file, sources, problems);
+  if (problems.empty()) return servers;
+  return Error{.kind = problems[0].kind, .message = problems[0].message,
+               .location = problems[0].place.location};
 }
 
 class Collector {

@@ -6,8 +6,6 @@
 #include <iterator>
 #include <optional>
 
-#include "mcp/import.h"
-
 namespace swarm::config {
 namespace {
 
@@ -91,8 +89,10 @@ class Translator {
   std::string failure_;
 };
 
-Result<std::vector<mcp::ImportedServer>> read_list(const std::string& path, Sources& sources,
-                                                   std::vector<Problem>& problems) {
+}  // namespace
+
+Result<std::vector<mcp::ImportedServer>> read_mcp_list(const std::string& path, Sources& sources,
+                                                       std::vector<Problem>& problems) {
   std::error_code ignored;
   std::ifstream in(path, std::ios::binary);
   if (!in || fs::is_directory(path, ignored))
@@ -105,8 +105,6 @@ Result<std::vector<mcp::ImportedServer>> read_list(const std::string& path, Sour
   return mcp::import_document(to_json(node), path);
 }
 
-}  // namespace
-
 void import_mcp_files(Node& document, const std::string& directory, Sources& sources,
                       std::vector<Problem>& problems, std::vector<std::string>& warnings) {
   const Node* named = document.kind == Node::Kind::map ? document.find("mcp_files") : nullptr;
@@ -116,7 +114,7 @@ void import_mcp_files(Node& document, const std::string& directory, Sources& sou
     if (!file.is_text()) continue;
     const fs::path path = fs::path(file.text()).is_absolute() ? fs::path(file.text())
                                                               : fs::path(directory) / file.text();
-    const auto servers = read_list(path.string(), sources, problems);
+    const auto servers = read_mcp_list(path.string(), sources, problems);
     if (!servers) {
       problems.push_back({"mcp_files: " + servers.error().message, file.place,
                           servers.error().kind});

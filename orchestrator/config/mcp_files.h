@@ -6,10 +6,16 @@
 #include <string>
 #include <vector>
 
+#include "engine/base/error.h"
+#include "mcp/import.h"
 #include "orchestrator/config/node.h"
 #include "orchestrator/config/yaml.h"
 
 namespace swarm::config {
+
+// One list, JSON with comments or (by its extension) YAML, whose mistakes of syntax are problems.
+Result<std::vector<mcp::ImportedServer>> read_mcp_list(const std::string& path, Sources& sources,
+                                                       std::vector<Problem>& problems);
 
 // What the file itself says wins; of two lists, the first. A server that is off, or of which a
 // variable is not set, is left out: the latter with a warning.
