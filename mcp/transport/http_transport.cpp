@@ -4,8 +4,8 @@
 
 #include "engine/base/async/deadline.h"
 #include "engine/base/async/nursery.h"
-#include "engine/base/utf8.h"
 #include "mcp/message/rpc_error.h"
+#include "mcp/transport/authorized.h"
 
 namespace swarm::mcp {
 namespace {
@@ -13,24 +13,11 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr size_t kOutgoingMax = 256;
-constexpr size_t kErrorBodyMax = 64 * 1024;
-constexpr size_t kErrorTextMax = 300;
-constexpr int kChallengesMax = 6;         // answers 401 and 403 to one request
 constexpr int kResumesMax = 10;           // in a row without a single event
 constexpr milliseconds kBackoffMin{1000}, kBackoffMax{30000};
 constexpr milliseconds kStreamTail{20};   // for the end of a stream after its answer
 
 milliseconds longer(milliseconds backoff) { return std::min(backoff * 3 / 2, kBackoffMax); }
-
-// "HTTP 500 Internal Server Error: first line of the body"
-std::string status_text(const HttpResponse& answer) {
-  std::string out = "HTTP " + std::to_string(answer.status);
-  if (!answer.reason.empty()) out += " " + answer.reason;
-  std::string line = utf8_sanitize(answer.body.substr(0, kErrorTextMax));
-  line = line.substr(0, line.find_first_of("\r\n"));
-  const bool readable = !line.empty() && line[0] != '<';
-  return readable ? out + ": " + line : out;
-}
 
 bool mentions_session(const std::string& text) {
   std::string low = text;
@@ -97,7 +84,8 @@ Async<> HttpTransport::run() {
     ~Ended() { gate.close(); }
   } ended{ended_};
   co_await with_nursery([this](Nursery& nursery) -> Async<> {
-    nursery.start(post_loop());
+    const auto send_one = [this](Outgoing message) { return send(std::move(message)); };
+    nursery.start(send_queued(outgoing_, send_one, options_.server, log_));
     nursery.start(listen_loop());
     co_await closing_.receive();
     // What is queued still goes out; the GET stream has no end of its own.
@@ -109,7 +97,7 @@ Async<> HttpTransport::run() {
 
 // ---- Requests.
 
-Async<Headers> HttpTransport::all_headers_for(std::string method, const Headers& extra) {
+Headers HttpTransport::headers_for(const std::string& method, const Headers& extra) const {
   Headers out{{"Accept", method == "GET" ? "text/event-stream"
                                          : "application/json, text/event-stream"},
               {"User-Agent", "swarm"}};
@@ -121,35 +109,20 @@ Async<Headers> HttpTransport::all_headers_for(std::string method, const Headers&
   if (!told && dialect_ == Dialect::legacy && version_ >= "2025-06-18")
     out.emplace_back("MCP-Protocol-Version", version_);
   for (const Header& header : extra) out.push_back(header);
-  if (authorizer_ == nullptr) co_return out;
-  const Headers granted = co_await authorizer_->headers(std::move(method));
-  for (const Header& header : granted) out.push_back(header);
-  co_return out;
+  return out;
 }
 
-// One HTTP request, repeated while the authorizer finds a way.
 Async<HttpTransport::Exchange> HttpTransport::exchange(std::string method, std::string body,
                                                        Headers headers, bool safe) {
-  for (int tries = 0;; ++tries) {
+  const std::function<HttpRequest()> make = [&] {
     HttpRequest request;
-    request.method = method;
     request.url = options_.url;
-    request.headers = co_await all_headers_for(method, headers);
+    request.headers = headers_for(method, headers);
     request.body = body;
     request.safe = safe;
-    const Headers sent = request.headers;
-    Exchange answer = co_await client_.begin(std::move(request));
-    const int status = answer->head().status;
-    const bool refused = status == 401 || status == 403;
-    if (authorizer_ != nullptr && !refused) authorizer_->accepted();
-    if (!refused || authorizer_ == nullptr || tries >= kChallengesMax) co_return answer;
-    HttpResponse refusal = answer->head();
-    refusal.body = co_await answer->read_all(kErrorBodyMax);
-    const bool again = co_await authorizer_->challenged(refusal, sent);
-    if (again) continue;
-    RpcError details{.code = 0, .http_status = status, .text = status_text(refusal), .data = {}};
-    throw RpcException(environment_error(status_text(refusal)), std::move(details));
-  }
+    return request;
+  };
+  co_return co_await authorized_exchange(client_, authorizer_, method, make);
 }
 
 // Turns an answer that is no 2xx into an exception.
@@ -295,19 +268,6 @@ Async<> HttpTransport::send(Outgoing message) {
 bool HttpTransport::post(Outgoing message) { return outgoing_.try_send(std::move(message)); }
 
 // ---- Loops.
-
-Async<> HttpTransport::post_loop() {
-  while (true) {
-    std::optional<Outgoing> message = co_await outgoing_.receive();
-    if (!message) co_return;
-    try {
-      co_await send(std::move(*message));
-    } catch (const ErrorException& e) {
-      if (e.error().kind == ErrorKind::cancelled) throw;
-      log_.warn("mcp.post.failed", {{"server", options_.server}, {"why", e.error().message}});
-    }
-  }
-}
 
 // The stream of what the server says unasked, once per session.
 Async<> HttpTransport::listen_loop() {

@@ -49,12 +49,11 @@ class HttpTransport final : public Transport {
   struct Stream;                   // where one event stream stands
 
   Async<Exchange> exchange(std::string method, std::string body, Headers headers, bool safe);
-  Async<Headers> all_headers_for(std::string method, const Headers& extra);
+  Headers headers_for(const std::string& method, const Headers& extra) const;
   Async<> refuse(Exchange answer, bool had_session);
   Async<> read_json(Exchange answer, int64_t id);
   Async<> read_stream(Exchange answer, Stream& stream);
   Async<> resume(Stream& stream);
-  Async<> post_loop();
   Async<> listen_loop();
   Async<> listen();
   Async<> delete_session();

@@ -4,18 +4,23 @@
 #include "engine/base/async/nursery.h"
 #include "mcp/message/rpc_error.h"
 #include "mcp/message/sse.h"
+#include "mcp/transport/authorized.h"
 
 namespace swarm::mcp {
 namespace {
 
 constexpr size_t kOutgoingMax = 256;
-constexpr size_t kErrorBodyMax = 64 * 1024;
-constexpr int kChallengesMax = 6;
 
-[[noreturn]] void throw_status(int status) {
-  const std::string text = "HTTP " + std::to_string(status);
-  RpcError details{.code = 0, .http_status = status, .text = text, .data = {}};
-  throw RpcException(environment_error(text), std::move(details));
+// An answer that is no 2xx.
+Async<> refuse(std::unique_ptr<HttpClient::Exchange> answer) {
+  HttpResponse head = answer->head();
+  try {
+    head.body = co_await answer->read_all(kErrorBodyMax);
+  } catch (const ErrorException& e) {
+    if (e.error().kind == ErrorKind::cancelled) throw;
+  }
+  RpcError details{.code = 0, .http_status = head.status, .text = status_text(head), .data = {}};
+  throw RpcException(environment_error(status_text(head)), std::move(details));
 }
 
 }  // namespace
@@ -40,7 +45,8 @@ Async<> SseTransport::run() {
   } ended{ended_};
   co_await with_nursery([this](Nursery& nursery) -> Async<> {
     nursery.start(listen());
-    nursery.start(post_loop());
+    const auto send_one = [this](Outgoing message) { return send(std::move(message)); };
+    nursery.start(send_queued(outgoing_, send_one, options_.server, log_));
     co_await closing_.receive();
     nursery.cancel();
   });
@@ -48,37 +54,24 @@ Async<> SseTransport::run() {
 
 Async<SseTransport::Exchange> SseTransport::exchange(std::string method, Url url,
                                                      std::string body) {
-  for (int tries = 0;; ++tries) {
+  const std::function<HttpRequest()> make = [&] {
     HttpRequest request;
-    request.method = method;
     request.url = url;
     request.headers = options_.headers;
     request.headers.emplace_back("Accept",
                                  method == "GET" ? "text/event-stream" : "application/json");
     if (method == "POST") request.headers.emplace_back("Content-Type", "application/json");
-    if (authorizer_ != nullptr) {
-      const Headers granted = co_await authorizer_->headers(method);
-      for (const Header& header : granted) request.headers.push_back(header);
-    }
     request.body = body;
-    const Headers sent = request.headers;
-    Exchange answer = co_await client_.begin(std::move(request));
-    const int status = answer->head().status;
-    const bool refused = status == 401 || status == 403;
-    if (authorizer_ != nullptr && !refused) authorizer_->accepted();
-    if (!refused || authorizer_ == nullptr || tries >= kChallengesMax) co_return answer;
-    HttpResponse refusal = answer->head();
-    refusal.body = co_await answer->read_all(kErrorBodyMax);
-    const bool again = co_await authorizer_->challenged(refusal, sent);
-    if (!again) throw_status(status);
-  }
+    return request;
+  };
+  co_return co_await authorized_exchange(client_, authorizer_, method, make);
 }
 
 Async<> SseTransport::listen() {
   std::string reason = "its event stream ended";
   try {
-    const Exchange answer = co_await exchange("GET", options_.url, "");
-    if (answer->head().status != 200) throw_status(answer->head().status);
+    Exchange answer = co_await exchange("GET", options_.url, "");
+    if (answer->head().status != 200) co_await refuse(std::move(answer));
     if (answer->head().content_type() != "text/event-stream")
       throw ErrorException(environment_error("expected an event stream"));
     SseParser parser(options_.message_bytes_max);
@@ -129,26 +122,13 @@ Async<> SseTransport::send(Outgoing message) {
   co_await ready_.receive();
   if (!endpoint_ || !gone_.empty())
     throw ErrorException(environment_error(gone_.empty() ? "it named no endpoint" : gone_));
-  const Exchange answer = co_await exchange("POST", *endpoint_, std::move(message.text));
+  Exchange answer = co_await exchange("POST", *endpoint_, std::move(message.text));
   const int status = answer->head().status;
-  if (status < 200 || status > 299) throw_status(status);
+  if (status < 200 || status > 299) co_await refuse(std::move(answer));
   co_await answer->read_all(options_.message_bytes_max);
 }
 
 bool SseTransport::post(Outgoing message) { return outgoing_.try_send(std::move(message)); }
-
-Async<> SseTransport::post_loop() {
-  while (true) {
-    std::optional<Outgoing> message = co_await outgoing_.receive();
-    if (!message) co_return;
-    try {
-      co_await send(std::move(*message));
-    } catch (const ErrorException& e) {
-      if (e.error().kind == ErrorKind::cancelled) throw;
-      log_.warn("mcp.post.failed", {{"server", options_.server}, {"why", e.error().message}});
-    }
-  }
-}
 
 Async<> SseTransport::close() {
   if (gone_.empty()) gone_ = "its session was stopped";

@@ -30,7 +30,6 @@ class SseTransport final : public Transport {
 
   Async<Exchange> exchange(std::string method, Url url, std::string body);
   Async<> listen();
-  Async<> post_loop();
   void take(const SseEvent& event);
   void gone(const std::string& reason);
 
