@@ -7,7 +7,6 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -18,45 +17,10 @@
 #include "engine/base/deadline.h"
 #include "engine/base/error.h"
 #include "engine/base/log.h"
+#include "mcp/server_config.h"
 #include "tools/tool.h"
 
 namespace swarm::mcp {
-
-// automatic: a command is stdio; a URL is tried as Streamable HTTP, then as HTTP+SSE.
-enum class TransportKind : uint8_t { automatic, stdio, http, sse };
-// automatic: 2026-07-28 is tried first, initialize if the server does not know it.
-enum class Era : uint8_t { automatic, modern, legacy };
-
-struct AuthOptions;
-
-struct ServerConfig {
-  std::string name;                               // [A-Za-z0-9_-]+; prefix of its tools
-  std::vector<std::string> command;               // argv, no shell; or url
-  std::map<std::string, std::string> env;         // added to the whitelist of section 5
-  std::string cwd;                                // "" = ours
-  std::chrono::milliseconds start_timeout{30000}; // each start, the probe of the era included
-  std::chrono::milliseconds call_timeout{60000};  // hard limit of one call
-  std::chrono::milliseconds stop_grace{2000};     // after closing stdin, and again after SIGTERM
-  size_t message_bytes_max = size_t{16} << 20;    // one message of the server
-  int32_t pages_max = 100;                        // pages of one list
-
-  std::string url;                                // http:// or https://
-  std::vector<std::pair<std::string, std::string>> headers;  // to that URL only; never logged
-  TransportKind transport = TransportKind::automatic;
-  Era era = Era::automatic;
-  std::string legacy_version = "2025-11-25";      // offered by initialize
-  std::chrono::milliseconds probe_timeout{10000}; // silence after it means legacy (stdio)
-  std::chrono::milliseconds idle_timeout{0};      // a call without progress for so long; 0 = none
-  std::chrono::milliseconds restart_backoff{500}; // doubled for each restart in a row
-  int32_t restarts_max = 3;                       // of a server that ended by itself, in a row
-  int32_t calls_max = 16;                         // tool calls in flight; more wait in order
-  bool tasks = true;                              // long calls may be tasks (2026-07-28)
-  bool listen = true;                             // follow list changes (2026-07-28)
-  std::vector<std::string> include_tools;         // exact, or ending in '*'; none = all
-  std::vector<std::string> exclude_tools;         // wins over include_tools
-  std::shared_ptr<const AuthOptions> auth;        // shared by copies; null = no authorization
-  std::string ca_file;                            // additional certificate authorities, PEM
-};
 
 struct ServerInfo {
   std::string name, version, protocol_version, instructions;
@@ -65,8 +29,8 @@ struct ServerInfo {
 class Session {
  public:
   virtual ~Session() = default;
-  // Reaches the server, agrees on a version, lists the tools. Throws ErrorException{environment}
-  // naming the server, the cause and the tail of its stderr.
+  // Reaches the server, agrees on a version, lists the tools; leaves a lazy one to its first call.
+  // Throws ErrorException{environment} naming the server, the cause and the tail of its stderr.
   virtual Async<void> start() = 0;
   virtual const ServerInfo& info() const = 0;
   // Public name: server + "__" + tool. Valid also after the session; calls then fail.
@@ -85,7 +49,8 @@ struct Progress {
 
 struct CallOptions {
   CallOptions() = default;                         // not an aggregate: GCC 12, see tools/tool.h
-  Deadline deadline;                               // besides call_timeout
+  Deadline deadline;                               // besides those of the configuration
+  std::chrono::milliseconds idle_timeout{0};       // between two signs of life; 0 = no limit
   std::function<void(const Progress&)> on_progress;
 };
 
@@ -171,6 +136,8 @@ struct AuthOptions {
 // Ignores SIGPIPE in this process unless a handler is installed.
 std::unique_ptr<Client> make_client(ServerConfig config, Executor executor, Log& log,
                                     ClientHooks hooks = {}, const AuthOptions* auth = nullptr);
+// Whether start() would leave this server to its first call.
+bool starts_later(const ServerConfig& config);
 std::unique_ptr<Session> make_session(ServerConfig config, Executor executor, Log& log);
 
 }  // namespace swarm::mcp

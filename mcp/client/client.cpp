@@ -1,4 +1,5 @@
 #include "mcp/client/core.h"
+#include "mcp/client/list_cache.h"
 #include "mcp/mcp.h"
 
 namespace swarm::mcp {
@@ -70,6 +71,10 @@ std::unique_ptr<Client> make_client(ServerConfig config, Executor executor, Log&
                                     ClientHooks hooks, const AuthOptions* auth) {
   return std::make_unique<Handle>(std::make_shared<Core>(std::move(config), std::move(executor),
                                                          log, std::move(hooks), auth));
+}
+
+bool starts_later(const ServerConfig& config) {
+  return config.lazy && load_offer(config).has_value();
 }
 
 std::unique_ptr<Session> make_session(ServerConfig config, Executor executor, Log& log) {

@@ -67,44 +67,58 @@ void Core::set_state(State state, std::string reason) {
 
 Async<> Core::start() {
   const auto self = shared_from_this();
+  watch_idleness();
+  if (config_.lazy && adopt_remembered()) co_return;
+  set_state(State::starting);
   std::exception_ptr failure;
+  try {
+    co_await begin("its session was stopped");
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  settle_start(failure);
+}
+
+// Reaches the server; when that fails nothing is left of it, and it is gone because of `reason`.
+Async<> Core::begin(std::string reason) {
   bool ready = false;
   const auto attempt = [&]() -> Async<> {
-    set_state(State::starting);
     const Deadline deadline = Deadline::after(steady_clock(), config_.start_timeout);
     co_await with_deadline(establish(), deadline);
     ready = true;
   };
-  Error error;
   const auto clean_up = [&]() -> Async<> {
-    if (ready) co_return;
-    co_await close_peer("its session was stopped");
-    if (failure && !is_cancellation(failure)) error = start_error(failure);
+    if (!ready) co_await close_peer(std::move(reason));
   };
+  co_await with_cleanup(attempt, clean_up);
+}
+
+// The state after begin(); throws why it is not `ready`.
+void Core::settle_start(const std::exception_ptr& failure) {
+  used_ = steady_clock().now();
+  const bool stopped = state_ == State::stopped;  // meanwhile; that is its last state
+  if (!failure && !stopped) set_state(State::ready);
+  if (!failure) return;
+  if (is_cancellation(failure)) std::rethrow_exception(failure);
+  const Error error = start_error(failure);
   bool unauthorized = false;
-  const auto noting = [&]() -> Async<> {
-    try {
-      co_await attempt();
-    } catch (const RpcException& e) {
-      unauthorized = e.details().http_status == 401;
-      failure = std::current_exception();
-    } catch (...) {
-      failure = std::current_exception();
-    }
-    if (failure && is_cancellation(failure)) std::rethrow_exception(failure);
-  };
-  co_await with_cleanup(noting, clean_up);
-  if (!failure) {
-    set_state(State::ready);
-    co_return;
+  try {
+    std::rethrow_exception(failure);
+  } catch (const RpcException& e) {
+    unauthorized = e.details().http_status == 401;
+  } catch (...) {
   }
-  set_state(unauthorized ? State::needs_auth : State::failed, error.message);
+  if (!stopped) set_state(unauthorized ? State::needs_auth : State::failed, error.message);
   throw ErrorException(error);
 }
 
 Async<> Core::stop() {
   const auto self = shared_from_this();
   set_state(State::stopped);
+  if (idle_stop_) {
+    idle_stop_->close();
+    co_await idle_ended_->receive();
+  }
   co_await close_peer("its session was stopped");
 }
 
@@ -149,6 +163,9 @@ Async<> Core::establish() {
 
 Async<> Core::open_peer(TransportKind kind) {
   co_await close_peer("its connection was replaced");
+  if (state_ == State::stopped)
+    throw ErrorException(environment_error("mcp server \"" + config_.name +
+                                           "\": its session was stopped"));
   std::unique_ptr<Transport> transport;
   kind_ = kind;
   if (kind == TransportKind::stdio) {
@@ -376,20 +393,20 @@ void Core::read_hello(const Json& hello) {
 
 // ---- Restarts.
 
-// Returns when a request can be made. One caller restarts the server, the others wait for it.
+// Returns when a request can be made. One caller starts the server, the others wait for it.
 Async<> Core::ensure_ready() {
   while (true) {
-    if (!peer_ || state_ == State::stopped)
+    if (state_ == State::stopped || (!peer_ && !resting_))
       throw ErrorException(environment_error("mcp server \"" + config_.name +
                                              "\": its session was stopped"));
-    if (peer_->gone().empty()) co_return;
-    if (restarts_ >= config_.restarts_max)
-      throw ErrorException(peer_->about(ErrorKind::environment, peer_->gone()));
     if (recovery_) {
       const auto gate = recovery_;
       co_await gate->receive();
       continue;
     }
+    if (!resting_ && peer_->gone().empty()) co_return;
+    if (!resting_ && restarts_ >= config_.restarts_max)
+      throw ErrorException(peer_->about(ErrorKind::environment, peer_->gone()));
     recovery_ = std::make_shared<Channel<bool>>(0);  // shared with those who wait
     const auto work = [this]() -> Async<> { co_await recover(); };
     const auto done = [this]() -> Async<> {
@@ -401,29 +418,29 @@ Async<> Core::ensure_ready() {
   }
 }
 
+// Starts a server that rests, or one that ended by itself.
 Async<> Core::recover() {
-  const std::string why = peer_->gone();
-  set_state(State::starting, why);
-  const milliseconds backoff =
-      std::min(kBackoffMax, config_.restart_backoff * (1 << std::min(restarts_, 10)));
-  ++restarts_;
-  log_.warn("mcp.server.restart", {{"server", config_.name}, {"restarts", int64_t{restarts_}}});
-  co_await wait_until(steady_clock(), steady_clock().now() + backoff);
-  if (state_ == State::stopped) co_return;
+  const bool waking = resting_;
+  const std::string why = waking ? "its start failed" : peer_->gone();
+  set_state(State::starting, waking ? "for a call" : why);
+  if (!waking) {
+    const milliseconds backoff =
+        std::min(kBackoffMax, config_.restart_backoff * (1 << std::min(restarts_, 10)));
+    ++restarts_;
+    log_.warn("mcp.server.restart", {{"server", config_.name}, {"restarts", int64_t{restarts_}}});
+    co_await wait_until(steady_clock(), steady_clock().now() + backoff);
+    if (state_ == State::stopped) co_return;
+  }
   std::exception_ptr failure;
   try {
-    const Deadline deadline = Deadline::after(steady_clock(), config_.start_timeout);
-    co_await with_deadline(establish(), deadline);
-    set_state(State::ready);
+    co_await begin(why);
   } catch (...) {
     failure = std::current_exception();
   }
-  if (!failure) co_return;
-  if (is_cancellation(failure)) std::rethrow_exception(failure);
-  const Error error = start_error(failure);
-  set_state(State::failed, error.message);
-  co_await close_peer(why);
-  throw ErrorException(error);
+  // A start that was given up with its caller is the next caller's.
+  resting_ = waking && failure && is_cancellation(failure);
+  if (resting_) set_state(State::idle, "starts with its next call");
+  settle_start(failure);
 }
 
 // The server has forgotten our HTTP session: a new one, once for all who noticed.

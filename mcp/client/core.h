@@ -71,12 +71,23 @@ class Core : public std::enable_shared_from_this<Core> {
   bool choose_version(const Json& supported);
   Async<> initialize();
   void read_hello(const Json& hello);
+  Async<> begin(std::string reason);
+  void settle_start(const std::exception_ptr& failure);
   Async<> ensure_ready();
   Async<> recover();
   Async<> renew_session();
   Async<> close_peer(std::string reason);
   void set_state(State state, std::string reason = "");
   Error start_error(const std::exception_ptr& failure) const;
+
+  // core_rest.cpp: a server that need not run all the time.
+  struct InUse;                    // while it lives, the server is not idle
+  bool adopt_remembered();
+  void remember(const std::vector<Json>& tools);
+  void check_unchanged(const std::string& tool) const;
+  void watch_idleness();
+  Async<TimePoint> rest_if_idle();
+  Async<> rest();
 
   // core_calls.cpp: requests.
   Async<Json> send(std::string method, Json params, CallOptions options);
@@ -93,6 +104,7 @@ class Core : public std::enable_shared_from_this<Core> {
     CallOptions options;
     std::set<std::string> answered;  // keys of its questions
     std::string said;
+    TimePoint heard;                 // its last sign of life
     double steps = 0;
     int failures = 0;                // polls in a row
     bool over = false;
@@ -106,6 +118,7 @@ class Core : public std::enable_shared_from_this<Core> {
   // core_lists.cpp: lists and what changes them.
   Async<std::vector<Json>> pages(std::string method, std::string key);
   Async<> refresh_tools();
+  void take_tools(std::vector<Json> found);
   void adopt_tools(std::vector<Json> found);
   void note_hidden_text(const std::string& tool);
   void notice(const std::string& method, const Json& params);
@@ -131,8 +144,14 @@ class Core : public std::enable_shared_from_this<Core> {
   Json capabilities_ = Json::object();
   State state_ = State::idle;
   std::string state_reason_;
-  std::shared_ptr<Channel<bool>> recovery_;  // open while somebody restarts the server
+  std::shared_ptr<Channel<bool>> recovery_;  // open while somebody starts or stops the server
   int32_t restarts_ = 0;           // in a row
+  bool resting_ = false;           // not running, and the next call starts it
+  int32_t in_use_ = 0;
+  TimePoint used_;                 // when it last was
+  std::shared_ptr<Channel<bool>> idle_stop_, idle_ended_;  // shared with the loop
+  std::map<std::string, Json> shown_;  // tools of a remembered list, by name
+  std::string shown_version_;      // of the server that had it
   std::map<std::string, KnownTool> known_tools_;
   std::vector<std::shared_ptr<tools::Tool>> tools_;
   std::map<std::string, Cached> cache_;

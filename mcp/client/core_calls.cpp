@@ -3,7 +3,8 @@
 
 #include "engine/base/async/deadline.h"
 #include "engine/base/async/nursery.h"
-#include "mcp/client/core.h"
+#include "mcp/client/call_limits.h"
+#include "mcp/client/in_use.h"
 #include "mcp/message/json_member.h"
 
 namespace swarm::mcp {
@@ -18,6 +19,12 @@ bool is_safe(const std::string& method) {
 // Which requests may be answered with "input_required".
 bool takes_input(const std::string& method) {
   return method == "tools/call" || method == "prompts/get" || method == "resources/read";
+}
+
+// Of two limits of which 0 means none.
+std::chrono::milliseconds shorter(std::chrono::milliseconds a, std::chrono::milliseconds b) {
+  if (a.count() == 0 || b.count() == 0) return std::max(a, b);
+  return std::min(a, b);
 }
 
 }  // namespace
@@ -39,7 +46,7 @@ Async<Json> Core::send(std::string method, Json params, CallOptions options) {
   Peer::Request request;
   request.safe = is_safe(method);
   request.progress_token = method == "tools/call";
-  if (request.progress_token) request.idle = config_.idle_timeout;
+  request.idle = options.idle_timeout;
   add_envelope(method, params, request.headers);
   request.method = std::move(method);
   request.params = std::move(params);
@@ -72,6 +79,7 @@ Async<Json> Core::send_renewing(std::string method, Json params, CallOptions opt
 
 Async<Json> Core::call(std::string method, Json params, CallOptions options) {
   const auto self = shared_from_this();
+  const InUse in_use(*this);
   Json responses, state;
   bool stateful = false;
   for (int round = 0; round <= kRoundsMax; ++round) {
@@ -133,16 +141,17 @@ Async<bool> Core::visit_urls(Json data) {
 
 Async<Json> Core::call_tool(std::string name, Json arguments, CallOptions options) {
   const auto self = shared_from_this();
-  if (!peer_ || state_ == State::stopped)
-    throw ErrorException(environment_error("mcp server \"" + config_.name +
-                                           "\": its session was stopped"));
+  const InUse in_use(*this);
+  co_await ensure_ready();  // what a start takes is not charged to the call
   require("tools", "tools");
+  check_unchanged(name);
   if (arguments.is_null()) arguments = Json::object();
   Json params = Json::object();
   params["name"] = name;
   params["arguments"] = std::move(arguments);
-  options.deadline =
-      options.deadline.earlier(Deadline::after(steady_clock(), config_.call_timeout));
+  const CallLimits limits = limits_of(config_, name);
+  options.deadline = options.deadline.earlier(Deadline::after(steady_clock(), limits.total));
+  options.idle_timeout = shorter(options.idle_timeout, limits.idle);
   const auto report = std::move(options.on_progress);
   options.on_progress = [this, self, name, report](const Progress& progress) {
     Json details{{"tool", name}, {"progress", progress.progress}};

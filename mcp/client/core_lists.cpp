@@ -4,7 +4,8 @@
 
 #include "engine/base/async/deadline.h"
 #include "engine/base/async/nursery.h"
-#include "mcp/client/core.h"
+#include "mcp/client/call_limits.h"
+#include "mcp/client/in_use.h"
 #include "mcp/client/mcp_tool.h"
 #include "mcp/client/result.h"
 #include "mcp/message/json_member.h"
@@ -51,11 +52,8 @@ Kind kind_of(List what) {
 }
 
 bool matches_any(const std::vector<std::string>& patterns, const std::string& name) {
-  return std::any_of(patterns.begin(), patterns.end(), [&](const std::string& pattern) {
-    if (!pattern.empty() && pattern.back() == '*')
-      return name.rfind(pattern.substr(0, pattern.size() - 1), 0) == 0;
-    return pattern == name;
-  });
+  return std::any_of(patterns.begin(), patterns.end(),
+                     [&](const std::string& pattern) { return fits(pattern, name); });
 }
 
 bool says_list_changed(const Json& capabilities, const char* what) {
@@ -128,10 +126,11 @@ Async<std::vector<Json>> Core::list(List what) {
   const Kind kind = kind_of(what);
   if (what != List::skills || !offers_extension(kSkillsExtension))
     require(kind.capability, kind.capability);
+  const InUse in_use(*this);
   co_await ensure_ready();
   if (what == List::tools) {
     std::vector<Json> found = co_await pages(kind.method, kind.key);
-    adopt_tools(found);
+    take_tools(found);
     std::erase_if(found, [this](const Json& tool) {
       return !known_tools_.contains(text_member(tool, "name"));
     });
@@ -141,7 +140,12 @@ Async<std::vector<Json>> Core::list(List what) {
   co_return co_await with_deadline(pages(kind.method, kind.key), deadline);
 }
 
-Async<> Core::refresh_tools() { adopt_tools(co_await pages("tools/list", "tools")); }
+Async<> Core::refresh_tools() { take_tools(co_await pages("tools/list", "tools")); }
+
+void Core::take_tools(std::vector<Json> found) {
+  remember(found);
+  adopt_tools(std::move(found));
+}
 
 void Core::adopt_tools(std::vector<Json> found) {
   std::vector<std::string> names;

@@ -37,6 +37,7 @@ Async<Json> Core::follow_task(Json created, CallOptions options) {
   task.id = text_member(created, "taskId");
   task.options = std::move(options);
   task.shown = std::move(created);
+  task.heard = steady_clock().now();
   if (task.id.empty())
     throw ErrorException(peer_->about(ErrorKind::environment, "a task without an id"));
   const auto follow = [&]() -> Async<> {
@@ -51,10 +52,17 @@ Async<Json> Core::follow_task(Json created, CallOptions options) {
 
 Async<> Core::poll_task(Followed& task) {
   const TimePoint due = steady_clock().now() + poll_interval(task.shown);
-  const bool late = task.options.deadline.passed(due);
-  co_await wait_until(steady_clock(), late ? task.options.deadline.when() : due);
+  Deadline deadline = task.options.deadline;
+  const milliseconds idle = task.options.idle_timeout;
+  if (idle.count() > 0) deadline = deadline.earlier(Deadline::at(task.heard + idle));
+  const bool late = deadline.passed(due);
+  co_await wait_until(steady_clock(), late ? deadline.when() : due);
   if (late)
-    throw ErrorException(peer_->about(ErrorKind::timeout, "the task did not end in time"));
+    throw ErrorException(peer_->about(
+        ErrorKind::timeout, task.options.deadline.passed(deadline.when())
+                                ? "the task did not end in time"
+                                : "no progress of the task for " + std::to_string(idle.count()) +
+                                      " ms"));
   CallOptions options;
   options.deadline = task.options.deadline.earlier(
       Deadline::after(steady_clock(), config_.call_timeout));
@@ -90,11 +98,14 @@ Async<> Core::poll_task(Followed& task) {
                                                                 status + "\""));
 }
 
-// What it is doing now counts as progress.
+// What it is doing now counts as progress, and so does a question.
 void Core::report_task(Followed& task) const {
   const std::string message = text_member(task.shown, "statusMessage");
-  if (message.empty() || message == task.said || !task.options.on_progress) return;
+  if (text_member(task.shown, "status") == "input_required") task.heard = steady_clock().now();
+  if (message.empty() || message == task.said) return;
   task.said = message;
+  task.heard = steady_clock().now();
+  if (!task.options.on_progress) return;
   Progress progress;
   progress.progress = ++task.steps;
   progress.message = message;

@@ -23,6 +23,7 @@ struct Peer::Pending {
   std::exception_ptr failure;
   std::function<void(const Progress&)> on_progress;
   int64_t beats = 0;                 // signs of life
+  bool silent = false;               // given up for want of them
   double last_progress = -1e300;
   Channel<bool> wake{1};
 
@@ -126,8 +127,10 @@ Async<Json> Peer::request(Request request) {
   const bool cancelled = is_cancellation(failure);
   if (request.cancellable) give_up(message, begun, cancelled);
   if (cancelled) std::rethrow_exception(failure);
-  throw ErrorException(
-      about(ErrorKind::timeout, "no answer to " + message.method + " in time"));
+  throw ErrorException(about(
+      ErrorKind::timeout, pending->silent ? "no progress of " + message.method + " for " +
+                                                std::to_string(request.idle.count()) + " ms"
+                                          : "no answer to " + message.method + " in time"));
 }
 
 void Peer::give_up(const Outgoing& message, bool sent, bool cancelled) {
@@ -174,7 +177,8 @@ Async<> Peer::await_outcome(std::shared_ptr<Pending> pending, std::chrono::milli
       co_await with_deadline(pending->wake.receive(), deadline);
     } catch (const ErrorException& e) {
       if (e.error().kind != ErrorKind::timeout || pending->settled()) throw;
-      if (pending->beats == beats) throw;  // idle: not a sign of life
+      pending->silent = pending->beats == beats;
+      if (pending->silent) throw;
     }
   }
 }

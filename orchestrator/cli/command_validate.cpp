@@ -31,10 +31,13 @@ class Definition final : public tools::Tool {
   tools::ToolSpec spec_;
 };
 
-std::vector<std::shared_ptr<tools::Tool>> ask_servers(const config::Config& config,
+// all: also those that must be started for it. Lazy ones may be known from an earlier run.
+std::vector<std::shared_ptr<tools::Tool>> ask_servers(const config::Config& config, bool all,
                                                       CommandContext& context, int& code) {
   std::vector<std::shared_ptr<tools::Tool>> out;
-  for (const mcp::ServerConfig& server : config.servers) {
+  for (mcp::ServerConfig server : config.servers) {
+    if (all) server.lazy = false;
+    if (!all && !mcp::starts_later(server)) continue;
     const McpVisit seen =
         visit(server, {}, /*trace=*/false, context, [&](mcp::Client& client) -> Async<> {
           for (const auto& tool : client.tools())
@@ -73,8 +76,7 @@ Result<int> run_validate(const Options& options, CommandContext& context) {
   if (!loaded.config) return loaded.code;
   const config::Config& config = *loaded.config;
   int code = kExitOk;
-  std::vector<std::shared_ptr<tools::Tool>> of_servers;
-  if (options.tools) of_servers = ask_servers(config, context, code);
+  const auto of_servers = ask_servers(config, options.tools, context, code);
   const std::vector<run::ToolCost> costs = run::tool_costs(config, of_servers);
   if (options.json) {
     context.out << dump_json({{"valid", true},

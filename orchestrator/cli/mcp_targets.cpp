@@ -36,6 +36,7 @@ Result<mcp::ServerConfig> single_target(const McpTargetOptions& options) {
 }
 
 void apply(const McpTargetOptions& options, mcp::ServerConfig& server) {
+  server.lazy = false;   // whoever looks at a server wants to see it running
   if (options.protocol == "modern") server.era = mcp::Era::modern;
   if (options.protocol == "legacy") server.era = mcp::Era::legacy;
   if (options.transport == "http") server.transport = mcp::TransportKind::http;

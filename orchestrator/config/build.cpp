@@ -256,6 +256,21 @@ class ConfigBuilder {
     return std::make_shared<mcp::AuthOptions>(std::move(out));  // shared by copies of the server
   }
 
+  static void add_call_limits(const View& view, mcp::ServerConfig& server) {
+    server.call_timeout = *view.duration("call_timeout");
+    server.call_timeout_max = view.duration("call_timeout_max").value_or(Milliseconds(0));
+    server.idle_timeout = *view.duration("idle_timeout");
+    const auto time = [](const Json& entry, const char* key) -> std::optional<Milliseconds> {
+      if (!entry.contains(key)) return std::nullopt;
+      return *parse_duration(entry[key].get<std::string>());
+    };
+    for (const Json& entry : view.json("tool_limits"))
+      server.tool_limits.push_back({.tool = entry["tool"].get<std::string>(),
+                                    .call_timeout = time(entry, "call_timeout"),
+                                    .idle_timeout = time(entry, "idle_timeout"),
+                                    .call_timeout_max = time(entry, "call_timeout_max")});
+  }
+
   void add_servers() {
     for (const auto& [name, view] : root_.entries("mcp")) {
       mcp::ServerConfig server;
@@ -270,9 +285,11 @@ class ConfigBuilder {
       server.era = era(view.text("protocol"));
       server.env = environment(view);
       server.cwd = path(view.text("cwd"));
+      server.lazy = view.text("start") == "lazy";
+      if (server.lazy) server.list_cache = view.text("list_cache");
+      server.idle_stop = *view.duration("idle_stop");
       server.start_timeout = *view.duration("start_timeout");
-      server.call_timeout = *view.duration("call_timeout");
-      server.idle_timeout = *view.duration("idle_timeout");
+      add_call_limits(view, server);
       server.calls_max = view.number<int32_t>("max_concurrent");
       server.restarts_max = view.number<int32_t>("restarts_max");
       server.ca_file = path(view.text("ca_file"));

@@ -126,6 +126,15 @@ Type mcp_auth_type() {
   });
 }
 
+Type tool_limits_type() {
+  return object({
+      required("tool", text(), "its name at the server; may end in *"),
+      optional("call_timeout", duration(), "unset = the server's, as all of these"),
+      optional("call_timeout_max", duration(), "in all, however much progress it shows"),
+      optional("idle_timeout", duration(), "without progress"),
+  });
+}
+
 Type mcp_type() {
   return object(
       {
@@ -139,10 +148,24 @@ Type mcp_type() {
           optional("protocol", choice({"auto", "modern", "legacy"}),
                    "modern: 2026-07-28; legacy: initialize; auto: the first, then the second",
                    "auto"),
+          optional("start", choice({"eager", "lazy"}),
+                   "lazy: with the first call, when its tools are known from an earlier run; else "
+                   "with the run",
+                   "eager"),
+          optional("list_cache", text(), "lazy: folder of the known tools; relative to the working "
+                                         "directory",
+                   ".swarm/mcp"),
+          optional("idle_stop", duration(),
+                   "unused for so long it is stopped until the next call; 0s = never", "0s"),
           optional("start_timeout", duration(), "until it must be ready", "30s"),
           optional("call_timeout", duration(), "one tool call", "60s"),
+          optional("call_timeout_max", duration(),
+                   "when longer, each sign of progress starts call_timeout anew, up to this in "
+                   "all; unset = call_timeout"),
           optional("idle_timeout", duration(), "a call without progress; 0s = no such limit",
                    "0s"),
+          optional("tool_limits", list(tool_limits_type()),
+                   "other times for some tools; the first entry that fits", Json::array()),
           optional("max_concurrent", integer(1, 1024), "calls in flight; more wait in order", 16),
           optional("restarts_max", integer(0, 100), "in a row, of a program that ended", 3),
           optional("ca_file", text(), "additional certificate authorities, PEM"),
@@ -154,7 +177,7 @@ Type mcp_type() {
                    "names, or also descriptions and parameters",
                    "off"),
       },
-      {{"start", kNotYet}, {"timeout", "say call_timeout"}});
+      {{"timeout", "say call_timeout"}});
 }
 
 // The form of Qwen-Agent and of desktop clients.

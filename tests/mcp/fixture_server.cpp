@@ -1,6 +1,7 @@
 // An MCP server over stdio that behaves badly on purpose. argv[1] = how it starts; the tools decide
 // how single calls go. FIXTURE_LOG names a file to which every received line is appended.
 #include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -92,6 +93,14 @@ void fork_daemon() {
   ::close(ready[0]);
 }
 
+// FIXTURE_VERSION names a file that says which version this is. Beyond 1.2 `echo` is described
+// anew and `add` is gone.
+std::string version_of_server() {
+  std::string version = "1.2";
+  if (const char* file = std::getenv("FIXTURE_VERSION")) std::ifstream(file) >> version;
+  return version;
+}
+
 void initialize(const Json& id, const Json& params) {
   if (mode == "silent") return;
   if (mode == "exit_on_initialize") {
@@ -114,7 +123,7 @@ void initialize(const Json& id, const Json& params) {
   if (mode != "no_tools") capabilities["tools"] = Json{{"listChanged", true}};
   const Json result{{"protocolVersion", version},
                     {"capabilities", capabilities},
-                    {"serverInfo", {{"name", "fixture"}, {"version", "1.2"}}},
+                    {"serverInfo", {{"name", "fixture"}, {"version", version_of_server()}}},
                     {"instructions", "be kind"}};
   if (mode == "batch")
     return send(Json::array({Json{{"jsonrpc", "2.0"}, {"id", id}, {"result", result}}}));
@@ -143,14 +152,31 @@ void list(const Json& id, const Json& params) {
     result["nextCursor"] = cursor + "x";
   } else {
     for (const char* name : {"echo", "add", "fail", "hang", "die", "media", "reorder", "rpc_error",
-                             "null_id", "answers", "environment", "late", "a.b", "a/b"})
+                             "null_id", "answers", "environment", "late", "a.b", "a/b", "steps"})
       tools.push_back(tool(name));
     tools[0]["annotations"] = Json{{"readOnlyHint", true}};
     tools[1]["annotations"] = Json{{"idempotentHint", true}};
     tools.push_back(Json{{"name", "broken"}, {"inputSchema", "none"}});
+    if (version_of_server() != "1.2") {
+      tools[0]["description"] = "tool echo, improved";
+      tools.erase(1);
+    }
   }
   result["tools"] = tools;
   reply(id, result);
+}
+
+// Reports progress `count` times, `ms` apart, then answers; ends early when something arrives.
+void steps(const Json& id, const Json& params) {
+  const Json arguments = params.value("arguments", Json::object());
+  for (int step = 1; step <= arguments.value("count", 1); ++step) {
+    pollfd in{.fd = 0, .events = POLLIN, .revents = 0};
+    if (::poll(&in, 1, arguments.value("ms", 1)) > 0) return;
+    send(Json{{"jsonrpc", "2.0"}, {"method", "notifications/progress"},
+              {"params", {{"progressToken", params.at("_meta").at("progressToken")},
+                          {"progress", step}}}});
+  }
+  reply(id, text_result("stepped"));
 }
 
 void call(const Json& id, const Json& params) {
@@ -193,6 +219,8 @@ void call(const Json& id, const Json& params) {
     std::string all;
     for (char** entry = environ; *entry; ++entry) all += std::string(*entry) + "\n";
     reply(id, text_result(all));
+  } else if (name == "steps") {
+    steps(id, params);
   } else if (name == "late") {  // answers an id that nobody waits for, then the right one
     reply(987654, text_result("stray"));
     reply(swarm::dump_json(id), text_result("id as text"));

@@ -18,56 +18,13 @@
 #include "mcp/client/peer.h"
 #include "mcp/mcp.h"
 #include "mcp/transport/stdio.h"
+#include "tests/mcp/fixture_rig.h"
 #include "tests/support/support.h"
 
 namespace swarm::mcp {
 namespace {
 
-using Body = std::function<Async<>(Session&)>;
-
-struct Rig {
-  test::TempDir dir;
-  std::ostringstream log_text;
-  Log log{log_text, LogLevel::debug};
-  ServerConfig config;
-
-  explicit Rig(const std::string& mode) {
-    config.name = "fix";
-    config.command = {MCP_FIXTURE_SERVER, mode};
-    config.env["FIXTURE_LOG"] = (dir.path() / "log").string();
-    config.start_timeout = std::chrono::seconds(60);
-  }
-
-  // Starts, runs body, stops. Returns the error of start() or of body, "" if there is none.
-  std::string run(const Body& body = nullptr) {
-    boost::asio::io_context context(1);
-    const auto session = make_session(config, context.get_executor(), log);
-    const auto root = [&]() -> Async<std::string> {
-      std::string error;
-      try {
-        co_await session->start();
-        if (body) co_await body(*session);
-      } catch (const ErrorException& e) {
-        error = e.error().message;
-        CHECK(e.error().kind == ErrorKind::environment);
-      }
-      co_await session->stop();
-      co_await session->stop();  // idempotent
-      co_return error;
-    };
-    return run_root(context, root());
-  }
-
-  std::string wire() const { return test::read_file(dir.path() / "log"); }
-
-  // The pid that the fixture noted for "server" or "grandchild".
-  int pid_of(const std::string& kind) const {
-    std::istringstream in(wire());
-    for (std::string line; std::getline(in, line);)
-      if (line.rfind(kind + " ", 0) == 0) return std::stoi(line.substr(kind.size() + 1));
-    return -1;
-  }
-};
+using namespace fixture;
 
 // Gone, or dead and only waiting for init to notice.
 bool is_dead(int pid) {
@@ -83,17 +40,6 @@ bool is_gone(int pid) {
   const Deadline deadline = Deadline::after(steady_clock(), std::chrono::seconds(10));
   while (!is_dead(pid) && !deadline.passed(steady_clock().now())) std::this_thread::yield();
   return is_dead(pid);
-}
-
-tools::Tool& tool(Session& session, const std::string& name) {
-  for (const auto& one : session.tools())
-    if (one->spec().name == name) return *one;
-  throw std::runtime_error("no tool " + name);
-}
-
-Async<tools::ToolResult> call(Session& session, std::string name, Json arguments) {
-  const tools::ToolContext context;
-  co_return co_await tool(session, name).call(std::move(arguments), context);
 }
 
 Async<> expect(Session& session, std::string name, Json arguments, std::string text) {
@@ -115,7 +61,7 @@ TEST_CASE("mcp: a server that behaves: handshake, tools, calls, clean end") {
     CHECK(session.info().version == "1.2");
     CHECK(session.info().protocol_version == "2025-11-25");
     CHECK(session.info().instructions == "be kind");
-    CHECK(session.tools().size() == 14);  // "broken" is quarantined
+    CHECK(session.tools().size() == 15);  // "broken" is quarantined
     const tools::ToolSpec& spec = tool(session, "fix__echo").spec();
     CHECK(spec.origin == "mcp:fix");
     CHECK(spec.description == "tool echo");

@@ -128,3 +128,44 @@ TEST_CASE("mcp command: bad arguments, unknown tools and missing servers have th
   CHECK(run({"mcp", "doctor", "--", "/no/such/program"}).code == 3);
   CHECK(run({"mcp", "serve", "/no/such/file.yaml"}).code == 3);
 }
+
+TEST_CASE("mcp command: a lazy server runs once to be known, then only to be called") {
+  const Project oracle;
+  test::TempDir dir;
+  const auto started = [&dir] {
+    const auto path = dir.path() / "starts";
+    return std::filesystem::exists(path) ? test::read_file(path).size() : 0;
+  };
+  const std::string file = (dir.path() / "swarm.yaml").string();
+  test::write_file(dir.path() / "swarm.yaml", R"(
+schema: swarm/v1
+models: {fake: {provider: scripted, script: script.json}}
+agents: {A: {tools: [side/oracle]}}
+graph: {one: {agent: A, in: "x"}}
+journal: {dir: )" + (dir.path() / "runs").string() + R"(}
+mcp:
+  side:
+    command: [/bin/sh, -c, "printf x >> )" + (dir.path() / "starts").string() + "; exec " +
+                                                  SWARM_PROGRAM + " mcp serve " + oracle.file +
+                                                  R"("]
+    start: lazy
+    list_cache: )" + (dir.path() / "lists").string() + "\n");
+  const auto reply = [&dir](const char* text) {
+    test::write_file(dir.path() / "script.json", text);
+  };
+  reply(R"({"replies": [{"label": "A", "content": "hello"}]})");
+  CHECK(run({"validate", file}).out.find("side/oracle: ask with --tools") != std::string::npos);
+  CHECK(started() == 0);
+  CHECK(run({"run", file}).code == 0);
+  CHECK(started() == 1);
+  const Ran again = run({"run", file, "--run-id", "again"});
+  CHECK(again.code == 0);
+  CHECK(started() == 1);
+  const std::string journal = test::read_file(dir.path() / "runs/again/journal.jsonl");
+  CHECK(journal.find(R"("side__oracle")") != std::string::npos);
+  const Ran valid = run({"validate", file});
+  CHECK(valid.out.find("agent A: 1 tool, about") != std::string::npos);
+  CHECK(started() == 1);
+  CHECK(run({"validate", "--tools", file}).code == 0);
+  CHECK(started() == 2);
+}

@@ -214,6 +214,10 @@ mcp:
     protocol: legacy
     max_concurrent: 4
     idle_timeout: 2s
+    call_timeout_max: 5m
+    tool_limits:
+      - {tool: build_*, call_timeout: 2m, call_timeout_max: 1h}
+      - {tool: "ping", idle_timeout: 0s}
 mcpServers:
   old: {url: "http://127.0.0.1:9/sse", type: sse}
   off: {command: nothing, disabled: true}
@@ -227,7 +231,22 @@ mcpServers:
   CHECK(web.era == mcp::Era::legacy);
   CHECK(web.calls_max == 4);
   CHECK(web.idle_timeout == Milliseconds(2000));
+  CHECK(web.call_timeout_max == std::chrono::minutes(5));
+  REQUIRE(web.tool_limits.size() == 2);
+  CHECK(web.tool_limits[0].tool == "build_*");
+  CHECK(web.tool_limits[0].call_timeout == std::chrono::minutes(2));
+  CHECK(web.tool_limits[0].call_timeout_max == std::chrono::hours(1));
+  CHECK_FALSE(web.tool_limits[0].idle_timeout.has_value());
+  CHECK(web.tool_limits[1].idle_timeout == Milliseconds(0));
+  CHECK_FALSE(web.lazy);
+  CHECK(web.list_cache.empty());
   CHECK(config.servers[1].transport == mcp::TransportKind::sse);
+  CHECK(refuses(kBase + "mcp: {a: {command: [x], tool_limits: [{call_timeout: 1s}]}}\n",
+                "tool"));
+  const Config lazy = good(kBase + "mcp: {a: {command: [x], start: lazy, idle_stop: 5m}}\n");
+  CHECK(lazy.servers[0].lazy);
+  CHECK(lazy.servers[0].list_cache == ".swarm/mcp");
+  CHECK(lazy.servers[0].idle_stop == std::chrono::minutes(5));
   CHECK(refuses(kBase + "mcp: {a: {}}\n", "one of the keys \"command\" and \"url\" is missing"));
   CHECK(refuses(kBase + "mcp: {a: {command: [x], url: \"http://h/\"}}\n", "found both"));
   CHECK(refuses(kBase + "mcp: {a: {command: [x], headers: {a: b}}}\n", "belongs to url"));
