@@ -9,7 +9,6 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <cmath>
 #include <set>
 #include <string>
 #include <vector>
@@ -30,12 +29,7 @@ struct Distance {
 
 Distance distance(const std::vector<float>& got, const std::vector<float>& want, int32_t vocab) {
   Distance d;
-  double squares = 0, differences = 0;
-  for (size_t i = 0; i < want.size(); ++i) {
-    squares += double{want[i]} * double{want[i]};
-    differences += std::pow(double{got[i]} - double{want[i]}, 2);
-  }
-  d.rms = std::sqrt(differences / squares);
+  d.rms = test::relative_rms(got, want);
   for (size_t row = 0; row < want.size(); row += size_t(vocab)) {
     const auto best = [&](const std::vector<float>& v) {
       const auto begin = v.begin() + ptrdiff_t(row);
@@ -65,8 +59,7 @@ TEST_CASE("quantised: integer kernels stay close to exact activations on every t
                                .isa = "reference"};
     const auto reference = test::open_model(*file, options);
     const int32_t vocab = reference->config().vocab;
-    std::vector<engine::TokenId> tokens;
-    for (int32_t i = 0; i < count; ++i) tokens.push_back((i * 7919 + 13) % vocab);
+    const auto tokens = test::mixed_tokens(count, vocab);
     const auto want = test::run_alone(*reference, options, tokens, count);
     for (const std::string_view isa : engine::kernels::available_isas()) {
       options.isa = isa;
@@ -91,8 +84,7 @@ TEST_CASE("quantised: bits do not depend on chunk size") {
     const TransformerOptions options{.page_tokens = 3, .page_count = 20, .batch_tokens_max = 64,
                                      .threads = 2, .isa = std::string(isa)};
     const auto model = test::open_model(*file, options);
-    std::vector<engine::TokenId> tokens;
-    for (int32_t i = 0; i < 29; ++i) tokens.push_back((i * 7919 + 13) % model->config().vocab);
+    const auto tokens = test::mixed_tokens(29, model->config().vocab);
     const auto want = test::run_alone(*model, options, tokens, 29);
     for (int32_t chunk = 1; chunk < 29; ++chunk) {
       CAPTURE(isa);

@@ -1,6 +1,7 @@
 #include "tests/engine/model/tiny_run.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <numeric>
 #include <utility>
@@ -48,6 +49,23 @@ std::unique_ptr<Transformer> open_model(const std::shared_ptr<const GgufFile>& f
   auto model = Transformer::open(file, options);
   SWARM_CHECK(model.has_value(), model.has_error() ? model.error().to_text() : "");
   return std::move(*model);
+}
+
+std::vector<TokenId> mixed_tokens(int32_t count, int32_t vocab) {
+  std::vector<TokenId> tokens;
+  for (int32_t i = 0; i < count; ++i) tokens.push_back((i * 7919 + 13) % vocab);
+  return tokens;
+}
+
+double relative_rms(std::span<const float> got, std::span<const float> want) {
+  SWARM_CHECK(got.size() == want.size(), got.size(), want.size());
+  double squares = 0, differences = 0;
+  for (size_t i = 0; i < want.size(); ++i) {
+    const double difference = double{got[i]} - double{want[i]};
+    squares += double{want[i]} * double{want[i]};
+    differences += difference * difference;
+  }
+  return std::sqrt(differences / squares);
 }
 
 std::vector<int32_t> scattered_pages(const TransformerOptions& options, int32_t sequence,

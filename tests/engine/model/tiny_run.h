@@ -35,6 +35,13 @@ std::vector<float> run_alone(engine::model::Transformer& model,
                              const engine::model::TransformerOptions& options,
                              std::span<const engine::TokenId> tokens, int32_t chunk_tokens);
 
+// Tokens without a pattern: [0, vocab), the same in every test.
+std::vector<engine::TokenId> mixed_tokens(int32_t count, int32_t vocab);
+
+// Root mean square of got - want in units of that of want. NaN where one of them holds a NaN, which
+// no bound passes.
+double relative_rms(std::span<const float> got, std::span<const float> want);
+
 // page i of sequence s in a pool of options.page_count pages shared by `sequences`.
 std::vector<int32_t> scattered_pages(const engine::model::TransformerOptions& options,
                                      int32_t sequence, int32_t sequences);

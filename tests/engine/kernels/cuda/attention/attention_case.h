@@ -8,6 +8,7 @@
 
 #include "engine/kernels/cuda/attention/attention.h"
 #include "tests/engine/kernels/cuda/attention/paged_case.h"
+#include "tests/engine/kernels/cuda/kv_pairs.h"
 
 namespace swarm::test {
 

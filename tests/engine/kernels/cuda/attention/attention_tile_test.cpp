@@ -87,6 +87,7 @@ TEST_CASE("attention tile: every pair of types it supports, pages of 1 to 256 to
   for (const int32_t page_tokens : {1, 7, 16, 256})
     for (const KvType k_type : kTileTypes)
       for (const KvType v_type : kTileTypes) {
+        if (!test::of_this_build(k_type, v_type)) continue;
         const int32_t head_dim = page_tokens == 7 ? 64 : 128;
         AttentionCase c({.heads = 8, .kv_heads = 2, .head_dim = head_dim,
                          .page_tokens = page_tokens, .k_type = k_type, .v_type = v_type},

@@ -36,14 +36,16 @@ Activations make_activations(simt::Stream stream, std::vector<float> x, int32_t 
   return a;
 }
 
-QuantisedRow quantise(const float* x, int32_t cols) {
-  QuantisedRow row;
+Row make_row(const float* x, int32_t cols) {
+  Row row;
+  row.x.assign(x, x + cols);
+  if (cols % 32 != 0) return row;
   for (int32_t b = 0; b < cols; b += 32) {
     float top = 0;
-    for (int32_t i = b; i < std::min(b + 32, cols); ++i) top = std::max(top, std::abs(x[i]));
+    for (int32_t i = b; i < b + 32; ++i) top = std::max(top, std::abs(x[i]));
     const float scale = top / 127.0f;
     const float inverse = scale > 0 ? 1.0f / scale : 0.0f;
-    for (int32_t i = b; i < std::min(b + 32, cols); ++i) {
+    for (int32_t i = b; i < b + 32; ++i) {
       row.value.push_back(double{scale} * std::nearbyintf(x[i] * inverse));
       row.scale.push_back(double{scale});
     }
@@ -51,40 +53,45 @@ QuantisedRow quantise(const float* x, int32_t cols) {
   return row;
 }
 
+std::vector<Row> make_rows(const Activations& a) {
+  std::vector<Row> rows;
+  for (int32_t t = 0; t < a.rows; ++t) rows.push_back(make_row(a.x.data() + t * a.cols, a.cols));
+  return rows;
+}
+
 namespace {
 
-Product integer_product(const Type& type, const float* w, const float* x, int32_t cols) {
-  const QuantisedRow q = quantise(x, cols);
+double squared(double x) { return x * x; }
+
+Product integer_product(const Type& type, const float* w, const Row& x) {
   Product p;
   double terms = 0;
-  for (int32_t h = 0; h < cols; h += 16) {
+  for (size_t h = 0; h < x.value.size(); h += 16) {
     double dot = 0, sum = 0, top = 0;
-    for (int32_t i = h; i < h + 16; ++i) {
-      const auto at = static_cast<size_t>(i);
-      dot += double{w[i]} * q.value[at];
-      sum += q.value[at];
+    for (size_t i = h; i < h + 16; ++i) {
+      dot += double{w[i]} * x.value[i];
+      sum += x.value[i];
       top = std::max(top, std::abs(double{w[i]}));
-      p.ideal += double{w[i]} * double{x[i]};
-      p.sigma += std::pow(double{w[i]} * q.scale[at], 2) / 12;
+      p.ideal += double{w[i]} * x.x[i];
+      p.sigma += squared(double{w[i]} * x.scale[i]) / 12;
     }
     p.value += dot;
     terms += std::abs(dot) + (type.minima ? 4 * top * std::abs(sum) : 0);
   }
   p.sigma = std::sqrt(p.sigma);
-  p.bound = kUlp * (cols / 32 + 21) * terms;
+  p.bound = kUlp * (double(x.value.size() / 32) + 21) * terms;
   return p;
 }
 
 }  // namespace
 
-Product product(const Type& type, const float* w, const float* x, int32_t cols,
-                Rounding rounding) {
-  if (cuda::is_integer(type.weight)) return integer_product(type, w, x, cols);
+Product product(const Type& type, const float* w, const Row& x, Rounding rounding) {
+  if (cuda::is_integer(type.weight)) return integer_product(type, w, x);
   Product p;
   double magnitude = 0, top = 0;
-  for (int32_t i = 0; i < cols; ++i) {
-    p.value += double{w[i]} * double{x[i]};
-    magnitude += std::abs(double{w[i]} * double{x[i]});
+  for (size_t i = 0; i < x.x.size(); ++i) {
+    p.value += double{w[i]} * x.x[i];
+    magnitude += std::abs(double{w[i]} * x.x[i]);
     top = std::max(top, std::abs(p.value));
   }
   p.ideal = p.value;
@@ -92,8 +99,8 @@ Product product(const Type& type, const float* w, const float* x, int32_t cols,
                         : type.weight == cuda::WeightType::f16 ? 3 * 0x1p-17
                                                                : 4 * 0x1p-17;
   const bool tensor = rounding == Rounding::gemm && type.weight != cuda::WeightType::f32;
-  p.bound = tensor ? halves * magnitude + kUlp * 3 * cols * top
-                   : kUlp * ((cols + 255) / 256 * 8 + 16) * magnitude;
+  p.bound = tensor ? halves * magnitude + kUlp * 3 * double(x.x.size()) * top
+                   : kUlp * (double((x.x.size() + 255) / 256 * 8) + 16) * magnitude;
   return p;
 }
 
@@ -109,9 +116,10 @@ std::vector<float> multiply(simt::Stream stream, const Placed& w, const Activati
 
 void check_products(const Type& type, const Placed& w, const Activations& a,
                     const std::vector<float>& y, Rounding rounding) {
+  const std::vector<Row> x = make_rows(a);
   for (int32_t t = 0; t < a.rows; ++t)
     for (int32_t r = 0; r < w.view.rows; ++r) {
-      const Product want = product(type, w.row(r), a.x.data() + t * a.cols, a.cols, rounding);
+      const Product want = product(type, w.row(r), x[size_t(t)], rounding);
       const double got = y[size_t(t * w.view.rows + r)];
       CAPTURE(type.name);
       CAPTURE(a.cols);

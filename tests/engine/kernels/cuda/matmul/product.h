@@ -55,6 +55,23 @@ inline const std::vector<Type>& all_types() {
   return kTypes;
 }
 
+// For what a sanitizer need not see of each type: one of each way to multiply (floats, codes alone,
+// codes with minima and two scales per group), which is every field of shared memory.
+inline bool of_this_build(const Type& type) {
+  using W = cuda::WeightType;
+  return !simt::kInstrumented || type.weight == W::f16 || type.weight == W::q4_0 ||
+         type.weight == W::q2_k;
+}
+
+// Types differ in how a thread decodes what it loaded: nothing that two threads could race for.
+inline std::vector<Type> types_of_build() {
+  std::vector<Type> types = all_types();
+#if defined(__SANITIZE_THREAD__)
+  std::erase_if(types, [](const Type& type) { return !of_this_build(type); });
+#endif
+  return types;
+}
+
 struct Placed {
   cuda::WeightView view;
   std::vector<std::byte> bytes;        // placed; exactly as long as the kernels may read
@@ -76,11 +93,13 @@ struct Activations {
 };
 Activations make_activations(simt::Stream stream, std::vector<float> x, int32_t rows, int32_t cols);
 
-// The row as the definition quantises it: scale * code, and the scale of each element.
-struct QuantisedRow {
-  std::vector<double> value, scale;
+// A row of activations, and as the definition quantises it: scale * code, and the scale of each
+// element (both empty for widths that only float types have).
+struct Row {
+  std::vector<double> x, value, scale;
 };
-QuantisedRow quantise(const float* x, int32_t cols);
+Row make_row(const float* x, int32_t cols);
+std::vector<Row> make_rows(const Activations& a);
 
 enum class Rounding : uint8_t { gemv, gemm };
 
@@ -90,7 +109,7 @@ struct Product {
   double ideal = 0;                    // with x as it was
   double sigma = 0;                    // deviation of value - ideal: half a step, uniform
 };
-Product product(const Type& type, const float* w, const float* x, int32_t cols, Rounding rounding);
+Product product(const Type& type, const float* w, const Row& x, Rounding rounding);
 
 // y of matmul over poisoned memory. Dense.
 std::vector<float> multiply(simt::Stream stream, const Placed& w, const Activations& a,

@@ -15,7 +15,7 @@ int32_t high_sum(uint32_t sums) { return static_cast<int16_t>(sums >> 16); }
 
 void check_row(const Activations& a, int32_t row) {
   const float* x = a.x.data() + row * a.cols;
-  const QuantisedRow want = quantise(x, a.cols);
+  const Row want = make_row(x, a.cols);
   const int32_t padded = a.quantised.padded;
   for (int32_t c = 0; c < padded; ++c) {
     CAPTURE(c);

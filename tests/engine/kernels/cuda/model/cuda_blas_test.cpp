@@ -4,7 +4,6 @@
 // rounds nothing.
 #include <doctest/doctest.h>
 
-#include <cmath>
 #include <string>
 #include <vector>
 
@@ -34,27 +33,14 @@ struct Ran {
 Ran run(const std::shared_ptr<const GgufFile>& file, const CudaOptions& cuda) {
   auto model = Transformer::open(file, options(), test::open_emulated({}, cuda));
   SWARM_CHECK(model.has_value(), model.has_error() ? model.error().to_text() : "");
-  std::vector<engine::TokenId> tokens;
-  for (int32_t i = 0; i < kTokens; ++i)
-    tokens.push_back((i * 7919 + 13) % (*model)->config().vocab);
+  const auto tokens = test::mixed_tokens(kTokens, (*model)->config().vocab);
   return {test::run_alone(**model, options(), tokens, kTokens), (*model)->device_name()};
 }
 
 std::vector<float> reference(const std::shared_ptr<const GgufFile>& file) {
   const auto model = test::open_model(file, options());
-  std::vector<engine::TokenId> tokens;
-  for (int32_t i = 0; i < kTokens; ++i) tokens.push_back((i * 7919 + 13) % model->config().vocab);
+  const auto tokens = test::mixed_tokens(kTokens, model->config().vocab);
   return test::run_alone(*model, options(), tokens, kTokens);
-}
-
-double rms_difference(const std::vector<float>& got, const std::vector<float>& want) {
-  REQUIRE(got.size() == want.size());
-  double squares = 0, differences = 0;
-  for (size_t i = 0; i < want.size(); ++i) {
-    squares += double{want[i]} * double{want[i]};
-    differences += std::pow(double{got[i]} - double{want[i]}, 2);
-  }
-  return std::sqrt(differences / squares);
 }
 
 std::shared_ptr<const GgufFile> open(const std::string& source) {
@@ -71,8 +57,8 @@ TEST_CASE("cuda blas: products by the library are as good as ours") {
     CAPTURE(std::string(source));
     const auto file = open(source);
     const auto want = reference(file);
-    const double ours = rms_difference(run(file, {.blas_rows = 0}).logits, want);
-    const double library = rms_difference(run(file, {.blas_rows = 1}).logits, want);
+    const double ours = test::relative_rms(run(file, {.blas_rows = 0}).logits, want);
+    const double library = test::relative_rms(run(file, {.blas_rows = 1}).logits, want);
     CAPTURE(ours);
     CHECK(ours < 1e-4);
     CHECK(library < 1e-4);

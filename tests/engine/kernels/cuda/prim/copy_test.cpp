@@ -44,7 +44,7 @@ TEST_CASE("prim: copies arrive at their wait, with zeros where they are not vali
 }
 
 TEST_CASE("prim: a double-buffered pipeline reads each tile after its wait") {
-  simt::for_each_order([](simt::Stream stream, const std::string& order) {
+  simt::for_all_orders([](simt::Stream stream, const std::string& order) {
     CAPTURE(order);
     const auto out = run_copy(stream, CopyFault::none);
     for (int lane = 0; lane < 32; ++lane)
@@ -55,7 +55,7 @@ TEST_CASE("prim: a double-buffered pipeline reads each tile after its wait") {
 #if !defined(__SANITIZE_THREAD__)   // which would report the race and end the process
 TEST_CASE("prim: who does not wait for a copy, or for too few groups, gets NaN") {
   for (const CopyFault fault : {CopyFault::no_wait, CopyFault::wait_for_too_few})
-    simt::for_each_order([&](simt::Stream stream, const std::string& order) {
+    simt::for_all_orders([&](simt::Stream stream, const std::string& order) {
       CAPTURE(order);
       for (const float value : run_copy(stream, fault)) CHECK(std::isnan(value));
     });
@@ -69,7 +69,7 @@ TEST_CASE("prim: addresses that a card would fault on are reported with their li
       {CopyFault::ldmatrix_misaligned, "ldmatrix_x1: expected an address in shared memory"},
       {CopyFault::ldmatrix_global, "ldmatrix_x1: expected an address in shared memory"}};
   const ScopedCheckHandler handler(throw_report);
-  simt::for_each_order([&](simt::Stream stream, const std::string& order) {
+  simt::for_all_orders([&](simt::Stream stream, const std::string& order) {
     CAPTURE(order);
     for (const auto& [fault, text] : kCases) {
       std::string report;
@@ -132,7 +132,7 @@ TEST_CASE("prim: atomics lose nothing") {
 }
 
 TEST_CASE("prim: with a fence the last block sees what all blocks wrote") {
-  simt::for_each_order([](simt::Stream stream, const std::string& order) {
+  simt::for_all_orders([](simt::Stream stream, const std::string& order) {
     CAPTURE(order);
     uint32_t counter = 0;
     std::vector<float> out(11, -1.0f);

@@ -55,7 +55,7 @@ std::vector<uint32_t> run_emulated(const std::string& name, const std::vector<ui
   const PrimCase& test = emulated_case(name);
   REQUIRE(in.size() == static_cast<size_t>(blocks * threads) * std::strlen(test.inputs));
   std::vector<std::vector<uint32_t>> results;
-  simt::for_each_order([&](simt::Stream stream, const std::string& order) {
+  simt::for_all_orders([&](simt::Stream stream, const std::string& order) {
     CAPTURE(order);
     std::vector<uint32_t> out(static_cast<size_t>(blocks * threads * test.outputs), 0xdeadbeef);
     CHECK(test.run(stream, blocks, threads, in.data(), out.data()).ok());

@@ -41,7 +41,7 @@ Outcome run(simt::Stream stream, Fault fault, int blocks = 3, int threads = 64) 
 
 // In every order the report contains all parts; then a correct kernel runs on the same emulator.
 void must_report(Fault fault, const std::vector<std::string>& parts) {
-  simt::for_each_order([&](simt::Stream stream, const std::string& order) {
+  simt::for_all_orders([&](simt::Stream stream, const std::string& order) {
     CAPTURE(order);
     const Outcome bad = run(stream, fault);
     CAPTURE(bad.report);
@@ -119,7 +119,7 @@ TEST_CASE("simt: a wrong launch shape is reported") {
 }
 
 TEST_CASE("simt: shared memory that nobody wrote is NaN, again in each block") {
-  simt::for_each_order([&](simt::Stream stream, const std::string& order) {
+  simt::for_all_orders([&](simt::Stream stream, const std::string& order) {
     CAPTURE(order);
     const Outcome outcome = run(stream, Fault::unwritten_memory);
     CHECK(outcome.report.empty());
@@ -152,7 +152,7 @@ TEST_CASE("simt: running off a stack ends the process, and does not write over a
 #if !defined(__SANITIZE_THREAD__)
 TEST_CASE("simt: a missing barrier gives other bits in another order") {
   std::vector<std::vector<float>> results;
-  simt::for_each_order([&](simt::Stream stream, const std::string&) {
+  simt::for_all_orders([&](simt::Stream stream, const std::string&) {
     const Outcome outcome = run(stream, Fault::missing_barrier);
     CHECK(outcome.report.empty());
     results.push_back(outcome.out);

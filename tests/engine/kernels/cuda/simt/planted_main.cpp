@@ -22,7 +22,7 @@ int main(int count, char** arguments) {
     return 2;
   }
   bool ok = true;
-  swarm::simt::for_each_order([&](swarm::simt::Stream stream, const std::string&) {
+  swarm::simt::for_all_orders([&](swarm::simt::Stream stream, const std::string&) {
     std::vector<float> out(16 * 64);
     ok = ok && swarm::test::run_fault(stream, kFaults.at(arguments[1]), out.data(), 16, 64).ok();
   });

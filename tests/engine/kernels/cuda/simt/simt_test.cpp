@@ -58,7 +58,7 @@ TEST_CASE("simt: the example kernel matches f64 in every order, with identical b
     constexpr int64_t kTokens = 5;
     const Rows rows = random_rows(kTokens, hidden, kEps);
     std::vector<std::vector<prim::bf16>> results;
-    simt::for_each_order([&](simt::Stream stream, const std::string& order) {
+    simt::for_all_orders([&](simt::Stream stream, const std::string& order) {
       CAPTURE(order);
       std::vector<prim::bf16> y = poisoned(rows.x.size());
       const test::RmsNormArgs args{.x = rows.x.data(), .weight = rows.weight.data(),
@@ -78,7 +78,7 @@ TEST_CASE("simt: the example kernel matches f64 in every order, with identical b
 }
 
 TEST_CASE("simt: a barrier lets all threads of all blocks through, once per round") {
-  simt::for_each_order([&](simt::Stream stream, const std::string& order) {
+  simt::for_all_orders([&](simt::Stream stream, const std::string& order) {
     CAPTURE(order);
     std::vector<int32_t> counts(9, -1);
     CHECK(test::count_barriers(stream, counts.data(), 9, 64, 20).ok());
@@ -87,7 +87,7 @@ TEST_CASE("simt: a barrier lets all threads of all blocks through, once per roun
 }
 
 TEST_CASE("simt: threads that have left do not hold up a barrier") {
-  simt::for_each_order([&](simt::Stream stream, const std::string& order) {
+  simt::for_all_orders([&](simt::Stream stream, const std::string& order) {
     CAPTURE(order);
     std::vector<float> out(64, -1.0f);
     CHECK(test::leave_early(stream, out.data(), 64, 40).ok());
@@ -97,7 +97,7 @@ TEST_CASE("simt: threads that have left do not hold up a barrier") {
 }
 
 TEST_CASE("simt: every block of a three-dimensional grid runs once") {
-  simt::for_each_order([&](simt::Stream stream, const std::string& order) {
+  simt::for_all_orders([&](simt::Stream stream, const std::string& order) {
     CAPTURE(order);
     std::vector<int64_t> out(3 * 4 * 5, -1);
     CHECK(test::block_numbers(stream, out.data(), {.x = 3, .y = 4, .z = 5}).ok());
@@ -120,7 +120,7 @@ TEST_CASE("simt: the largest block fits, and the count of switches is bounded") 
 }
 
 TEST_CASE("simt: shared memory is as large as a card allows") {
-  simt::for_each_order([](simt::Stream stream, const std::string& order) {
+  simt::for_all_orders([](simt::Stream stream, const std::string& order) {
     CAPTURE(order);
     std::vector<float> out(2);
     CHECK(test::large_shared(stream, &out[0], true).ok());
