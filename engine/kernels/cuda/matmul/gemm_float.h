@@ -141,20 +141,13 @@ __global__ void __launch_bounds__(kGemmThreads) gemm_float_kernel(MatmulArgs p, 
   store_tile<kTokens>(p, tile, block, acc);
 }
 
-template <WeightType type, int kTokens>
-simt::Status launch_float_tiles(simt::Stream stream, const MatmulArgs& args) {
-  const GemmGrid grid = gemm_grid(args, kTokens);
-  using Smem = GemmFloatSmem<Codec<type>::kParts, kTokens>;
-  static_assert(sizeof(Smem) <= 48 * 1024);
-  const simt::Config config{.grid = {.x = grid.blocks}, .block = kGemmThreads,
-                            .shared_bytes = sizeof(Smem), .stream = stream};
-  return simt::launch(config, gemm_float_kernel<type, kTokens>, args, grid.tiles);
-}
-
 template <WeightType type>
 simt::Status launch_gemm_float(simt::Stream stream, const MatmulArgs& args) {
-  return takes_few(args) ? launch_float_tiles<type, kGemmFew>(stream, args)
-                         : launch_float_tiles<type, kGemmMany>(stream, args);
+  constexpr int kParts = Codec<type>::kParts;
+  return takes_few(args) ? launch_tiles<GemmFloatSmem<kParts, kGemmFew>, kGemmFew>(
+                               stream, args, gemm_float_kernel<type, kGemmFew>)
+                         : launch_tiles<GemmFloatSmem<kParts, kGemmMany>, kGemmMany>(
+                               stream, args, gemm_float_kernel<type, kGemmMany>);
 }
 
 }  // namespace SIMT_SIDE

@@ -240,20 +240,13 @@ gemm_integer_kernel(MatmulArgs p, int tiles) {
                       static_cast<int>(blockIdx.x / static_cast<unsigned>(tiles)), acc);
 }
 
-template <WeightType type, int kTokens>
-simt::Status launch_gemm_tiles(simt::Stream stream, const MatmulArgs& args) {
-  const GemmGrid grid = gemm_grid(args, kTokens);
-  using Smem = GemmIntegerSmem<Codec<type>, kTokens>;
-  static_assert(sizeof(Smem) <= 48 * 1024);
-  const simt::Config config{.grid = {.x = grid.blocks}, .block = kGemmThreads,
-                            .shared_bytes = sizeof(Smem), .stream = stream};
-  return simt::launch(config, gemm_integer_kernel<type, kTokens>, args, grid.tiles);
-}
-
 template <WeightType type>
 simt::Status launch_gemm_integer(simt::Stream stream, const MatmulArgs& args) {
-  return takes_few(args) ? launch_gemm_tiles<type, kGemmFew>(stream, args)
-                         : launch_gemm_tiles<type, kGemmMany>(stream, args);
+  using C = Codec<type>;
+  return takes_few(args) ? launch_tiles<GemmIntegerSmem<C, kGemmFew>, kGemmFew>(
+                               stream, args, gemm_integer_kernel<type, kGemmFew>)
+                         : launch_tiles<GemmIntegerSmem<C, kGemmMany>, kGemmMany>(
+                               stream, args, gemm_integer_kernel<type, kGemmMany>);
 }
 
 }  // namespace SIMT_SIDE

@@ -107,6 +107,16 @@ inline GemmGrid gemm_grid(const MatmulArgs& args, int tokens) {
   return grid;
 }
 
+template <class Smem, int kTokens>
+simt::Status launch_tiles(simt::Stream stream, const MatmulArgs& args,
+                          void (*kernel)(MatmulArgs, int)) {
+  static_assert(sizeof(Smem) <= 48 * 1024);
+  const GemmGrid grid = gemm_grid(args, kTokens);
+  const simt::Config config{.grid = {.x = grid.blocks}, .block = kGemmThreads,
+                            .shared_bytes = sizeof(Smem), .stream = stream};
+  return simt::launch(config, kernel, args, grid.tiles);
+}
+
 // Small tiles until they would be full: an expert then has 24 pairs on average.
 inline bool takes_few(const MatmulArgs& args) {
   return args.expert_begin == nullptr ? args.rows <= kGemmFew : args.rows <= 24 * args.experts;
