@@ -8,13 +8,13 @@
 namespace swarm::engine::kernels {
 
 // engine.md 1.2 step 4 and section 13: the angle is exact in double, only then rounded.
-void HostKernels::rope_angles(std::span<const double> inv_freq, float* cos, float* sin) {
-  const size_t half = inv_freq.size();
+void HostKernels::rope_angles(const RopeAngles& args) {
+  const size_t half = args.inv_freq.size();
   for (size_t t = 0; t < batch_.positions.size(); ++t) {
     for (size_t j = 0; j < half; ++j) {
-      const double angle = batch_.positions[t] * inv_freq[j];
-      cos[t * half + j] = static_cast<float>(std::cos(angle));
-      sin[t * half + j] = static_cast<float>(std::sin(angle));
+      const double angle = batch_.positions[t] * args.inv_freq[j];
+      args.cos[t * half + j] = static_cast<float>(args.factor * std::cos(angle));
+      args.sin[t * half + j] = static_cast<float>(args.factor * std::sin(angle));
     }
   }
 }

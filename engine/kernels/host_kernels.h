@@ -15,7 +15,7 @@ class HostKernels : public Kernels {
   Result<void> start(const KernelLimits&) final { return {}; }
   Weight place(const Weight& weight, std::byte*) final { return weight; }
   void begin(const Batch& batch) final { batch_ = batch; }
-  void rope_angles(std::span<const double> inv_freq, float* cos, float* sin) final;
+  void rope_angles(const RopeAngles& args) final;
   void gather_wanted(const float* x, int32_t width, float* out) final;
   void sample(float* logits, int32_t stride, std::span<const SampleJob> jobs,
               std::span<Sampled> sampled) final;

@@ -100,6 +100,14 @@ struct KernelLimits {
   bool float_weights = false;          // a matrix outside the experts is f16 or bf16
 };
 
+// cos, sin [rows, half] = factor * those of position * inv_freq[j]; in double, then rounded.
+struct RopeAngles {
+  std::span<const double> inv_freq;    // [half] host
+  double factor = 1;                   // of YaRN, on q and k alike (engine.md section 13)
+  float* cos = nullptr;
+  float* sin = nullptr;
+};
+
 struct QkvArgs {
   float* q = nullptr;                  // [rows, heads, head_dim], normed and rotated in place
   float* k = nullptr;                  // [rows, kv_heads, head_dim], normed and rotated in place
@@ -165,8 +173,8 @@ class Kernels {
   // out[row] = table row of the token, decoded. Reads one row per token.
   virtual void embed(const Weight& table, float* out) = 0;
 
-  // cos, sin [rows, half]: of position * inv_freq[j], the angle in double. inv_freq: [half] host.
-  virtual void rope_angles(std::span<const double> inv_freq, float* cos, float* sin) = 0;
+  // The same inv_freq in every call: an accelerator reads it once.
+  virtual void rope_angles(const RopeAngles& args) = 0;
 
   // out[i] = x[wanted[i]], rows of `width`.
   virtual void gather_wanted(const float* x, int32_t width, float* out) = 0;

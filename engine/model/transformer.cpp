@@ -65,7 +65,7 @@ class PagedTransformer final : public Transformer {
     x_ = a_.x;
     mixed_ = a_.mixed;
     kernels_->embed(placed_.embedding, x_);
-    kernels_->rope_angles(inv_freq_, a_.cos, a_.sin);
+    kernels_->rope_angles({.inv_freq = inv_freq_, .cos = a_.cos, .sin = a_.sin});
     for (int32_t i = 0; i < config_.layers; ++i) {
       attention_block(i);
       if (rows_ == 0) return 0;   // nobody wants logits; K and V are stored

@@ -89,15 +89,17 @@ class CudaKernels final : public Kernels {
                                                    .out = out, .rows = batch_.rows}));
   }
 
-  void rope_angles(std::span<const double> inv_freq, float* cos, float* sin) override {
+  void rope_angles(const RopeAngles& args) override {
     if (!inv_freq_sent_) {
-      memory_->write(reinterpret_cast<std::byte*>(scratch_.inv_freq), std::as_bytes(inv_freq));
+      memory_->write(reinterpret_cast<std::byte*>(scratch_.inv_freq),
+                     std::as_bytes(args.inv_freq));
       inv_freq_sent_ = true;
     }
     launched("rope_angles", cuda::rope_angles(launch_stream_,
-                                              {.inv_freq = scratch_.inv_freq, .cos = cos,
-                                               .sin = sin,
-                                               .half = static_cast<int32_t>(inv_freq.size()),
+                                              {.inv_freq = scratch_.inv_freq,
+                                               .factor = args.factor, .cos = args.cos,
+                                               .sin = args.sin,
+                                               .half = static_cast<int32_t>(args.inv_freq.size()),
                                                .batch = batch_}));
   }
 

@@ -59,8 +59,8 @@ __global__ void rope_angles_kernel(RopeAnglesArgs p) {
   const int64_t i = global_index();
   if (i >= int64_t{p.batch.rows} * p.half) return;
   const double angle = p.batch.positions[i / p.half] * p.inv_freq[i % p.half];
-  p.cos[i] = static_cast<float>(prim::cos_double(angle));
-  p.sin[i] = static_cast<float>(prim::sin_double(angle));
+  p.cos[i] = static_cast<float>(p.factor * prim::cos_double(angle));
+  p.sin[i] = static_cast<float>(p.factor * prim::sin_double(angle));
 }
 
 __global__ void gather_wanted_kernel(GatherWantedArgs p) {

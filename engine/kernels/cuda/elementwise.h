@@ -36,9 +36,10 @@ struct SiluMulArgs {
 };
 simt::Status silu_mul(simt::Stream stream, const SiluMulArgs& args);
 
-// cos, sin of positions[r] * inv_freq[j], the angle in double.
+// factor * cos, sin of positions[r] * inv_freq[j]; in double, then rounded.
 struct RopeAnglesArgs {
   const double* inv_freq = nullptr;    // [half]
+  double factor = 1;
   float* cos = nullptr;                // [rows, half]
   float* sin = nullptr;
   int32_t half = 0;

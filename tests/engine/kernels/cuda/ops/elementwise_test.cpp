@@ -109,17 +109,25 @@ TEST_CASE("cuda: angles are those of the host to the last bit, far positions inc
   const size_t count = positions.size() * inv_freq.size();
   std::vector<float> want_cos(count), want_sin(count);
   reference->begin({.tokens = {}, .positions = positions, .spans = {}, .wanted = {}});
-  reference->rope_angles(inv_freq, want_cos.data(), want_sin.data());
   cuda::BatchView batch;
   batch.positions = positions.data();
   batch.rows = static_cast<int32_t>(positions.size());
-  std::vector<float> sin(count);
-  const auto cos = in_every_order(count, [&](simt::Stream stream, float* out) {
-    return cuda::rope_angles(stream, {.inv_freq = inv_freq.data(), .cos = out, .sin = sin.data(),
-                                      .half = 20, .batch = batch});
-  });
-  CHECK(cos == want_cos);
-  CHECK(sin == want_sin);
+  std::vector<float> plain;
+  for (const double factor : {1.0, 0.1 * std::log(4.0) + 1.0}) {   // plain, YaRN's by 4
+    CAPTURE(factor);
+    reference->rope_angles({.inv_freq = inv_freq, .factor = factor, .cos = want_cos.data(),
+                            .sin = want_sin.data()});
+    std::vector<float> sin(count);
+    const auto cos = in_every_order(count, [&](simt::Stream stream, float* out) {
+      return cuda::rope_angles(stream, {.inv_freq = inv_freq.data(), .factor = factor, .cos = out,
+                                        .sin = sin.data(), .half = 20, .batch = batch});
+    });
+    CHECK(cos == want_cos);
+    CHECK(sin == want_sin);
+    CHECK(cos[0] == static_cast<float>(factor));                   // position 0: cos 0
+    if (plain.empty()) plain = cos;
+    CHECK((cos == plain) == (factor == 1.0));
+  }
 }
 
 TEST_CASE("cuda: the wanted rows are gathered in their order") {
