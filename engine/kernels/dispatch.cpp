@@ -46,6 +46,7 @@ class HostFootprint final : public Footprint {
                               [](const formats::BlockType& known) { return known.decodable; });
   }
   size_t placed_bytes(const Weight&) const override { return 0; }
+  Result<void> check_limits(const KernelLimits&) const override { return {}; }
   void plan(const KernelLimits&, device::ArenaPlan&) const override {}
 };
 

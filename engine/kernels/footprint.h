@@ -28,6 +28,8 @@ class Footprint {
   // Bytes of a file's weight in the memory of the backend; 0: it is used where it lies. The type
   // was checked.
   virtual size_t placed_bytes(const Weight& weight) const = 0;
+  // unsupported, with the value and what there is, where a shape is beyond the kernels.
+  virtual Result<void> check_limits(const KernelLimits& limits) const = 0;
   // Adds the scratch of a backend that claims it up front. The CPU adds nothing: its scratch grows
   // to the largest call seen and is reused.
   virtual void plan(const KernelLimits& limits, device::ArenaPlan& plan) const = 0;

@@ -76,6 +76,7 @@ Result<device::ArenaPlan> plan_memory(const Weights& weights, const ModelConfig&
                                       const kernels::Footprint& footprint) {
   SWARM_TRY(const KvStorage kv, KvStorage::make(config, options));
   const kernels::KernelLimits limits = kernel_limits(weights, config, options);
+  SWARM_TRY_VOID(footprint.check_limits(limits));
   device::ArenaPlan plan;
   plan.add("weights/all", placed_bytes(weights, footprint));
   kv.plan(plan);

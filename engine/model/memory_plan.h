@@ -43,7 +43,7 @@ kernels::KernelLimits kernel_limits(const Weights& weights, const ModelConfig& c
 
 // Groups "weights", "kv", "activations" and, where the backend claims it up front, "scratch".
 // options.page_count may be 0 here. Refused: options out of range, a KV type that does not suit the
-// head size, sizes beyond 64 bits.
+// head size, shapes beyond the backend's kernels, sizes beyond 64 bits.
 Result<device::ArenaPlan> plan_memory(const Weights& weights, const ModelConfig& config,
                                       const TransformerOptions& options,
                                       const kernels::Footprint& footprint);

@@ -23,6 +23,9 @@
 namespace swarm::engine::kernels::cuda {
 
 inline constexpr int32_t kAttentionHeadDimMax = 256;
+// Its parts are one dimension of a grid, at most 65535.
+inline constexpr int32_t kAttentionContextMax = 1 << 24;
+static_assert(split_begin(65535) >= kAttentionContextMax);
 
 struct PagedAttentionArgs {
   const float* q = nullptr;            // [rows, heads, head_dim]

@@ -25,7 +25,7 @@ inline constexpr int32_t kShortSplits = 32;
 inline constexpr int32_t kLongSplit = 512;
 inline constexpr int32_t kLongFrom = kShortSplit * kShortSplits;
 
-PRIM_BOTH int32_t split_begin(int32_t split) {
+PRIM_BOTH constexpr int32_t split_begin(int32_t split) {
   return split <= kShortSplits ? split * kShortSplit
                                : kLongFrom + (split - kShortSplits) * kLongSplit;
 }
