@@ -4,9 +4,11 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <thread>
 #include <type_traits>
 #include <utility>
 
+#include "engine/kernels/cpu/thread_pool.h"
 #include "engine/kernels/cuda/attention/attention.h"
 #include "engine/kernels/cuda/attention/rope_append.h"
 #include "engine/kernels/cuda/batch_stage.h"
@@ -56,6 +58,7 @@ class CudaKernels final : public Kernels {
     SWARM_TRY(auto sampler, SampleStage::make(*device_, *stream_, limits, scratch_.sample));
     sampler_.emplace(std::move(sampler));
     blas_ = BlasProducts::make(*device_, *stream_, limits, scratch_.blas, blas_rows());
+    placers_.reset();
     return memory_->finish();          // weights may still be on their way
   }
 
@@ -71,7 +74,7 @@ class CudaKernels final : public Kernels {
       SWARM_CHECK(placed.row_bytes <= block.size(), placed.row_bytes, block.size());
       const auto count = static_cast<int32_t>(
           std::min<size_t>(block.size() / placed.row_bytes, count_of(weight.rows - row)));
-      place_rows(type, weight.row(row), weight.row_bytes, count, weight.cols, block.data());
+      place_block(type, weight, row, count, block);
       memory_->send(to + count_of(row) * placed.row_bytes, count_of(count) * placed.row_bytes);
       row += count;
     }
@@ -225,6 +228,24 @@ class CudaKernels final : public Kernels {
             .k = reinterpret_cast<uint8_t*>(kv.k), .v = reinterpret_cast<uint8_t*>(kv.v)};
   }
 
+  // Rows first .. first + count - 1 into `block`, on all cores.
+  void place_block(WeightType type, const Weight& weight, int32_t first, int32_t count,
+                   std::span<std::byte> block) {
+    constexpr size_t kTaskBytes = size_t{256} << 10;
+    constexpr unsigned kThreadsMax = 16;         // memory is no faster for more
+    if (!placers_) {
+      const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
+      placers_.emplace(static_cast<int32_t>(std::min(cores, kThreadsMax)));
+    }
+    const auto row_bytes = static_cast<size_t>(placed_row_bytes(type, weight.cols));
+    const auto step = static_cast<int32_t>(std::clamp<size_t>(kTaskBytes / row_bytes, 1, 1 << 20));
+    placers_->run((count + step - 1) / step, [&](int32_t task, int32_t) {
+      const int32_t row = task * step;
+      place_rows(type, weight.row(first + row), weight.row_bytes, std::min(step, count - row),
+                 weight.cols, block.data() + count_of(row) * row_bytes);
+    });
+  }
+
   // The codes of x [rows, cols], when one of the matrices multiplies codes.
   QuantisedRows quantise_if_needed(std::span<const LinearOutput> outputs, const float* x,
                                    int32_t rows) {
@@ -288,6 +309,7 @@ class CudaKernels final : public Kernels {
   std::optional<BatchStage> stage_;
   std::optional<SampleStage> sampler_;
   BlasProducts blas_;
+  std::optional<ThreadPool> placers_;  // while weights are loaded
   BatchView batch_;
   bool inv_freq_sent_ = false;
 };
