@@ -24,6 +24,7 @@ class FailingBackend final : public engine::device::Backend {
   int calls() const { return calls_; }
   // Of memory, device and page-locked, streams and events; how often one was asked for.
   int allocations() const { return allocations_; }
+  size_t bytes_to_host() const { return bytes_to_host_; }
   // The same, counted in launches of kernels from now on.
   void fail_after_launches(int launches) { launches_left_ = launches; }
 
@@ -48,6 +49,7 @@ class FailingBackend final : public engine::device::Backend {
     return verb([&] { return inner_->synchronize_stream(s); });
   }
   S copy(void* s, void* to, const void* from, size_t n, K k) override {
+    if (k == K::to_host) bytes_to_host_ += n;
     return verb([&] { return inner_->copy(s, to, from, n, k); });
   }
   S fill(void* s, void* to, uint8_t v, size_t n) override {
@@ -100,6 +102,7 @@ class FailingBackend final : public engine::device::Backend {
   std::unique_ptr<engine::device::Backend> inner_;
   int launches_left_ = -1;
   int allocations_ = 0;
+  size_t bytes_to_host_ = 0;
   int fail_at_ = -1;
   int calls_ = 0;
 };

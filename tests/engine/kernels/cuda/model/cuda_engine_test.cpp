@@ -12,6 +12,7 @@
 #include "engine/fit.h"
 #include "engine/kernels/accelerator.h"
 #include "engine/kernels/cuda/cuda_footprint.h"
+#include "engine/kernels/cuda/sampling/sampling.h"
 #include "engine/model/model_source.h"
 #include "tests/engine/device/failing_backend.h"
 #include "tests/engine/kernels/cuda/model/emulated_device.h"
@@ -142,9 +143,11 @@ TEST_CASE("cuda engine: forced portable kernels and the CPU give the same greedy
         "engine.kernels: expected one of auto, portable, found \"sm90\"");
 }
 
-TEST_CASE("cuda engine: a step allocates nothing on the device, whatever is in it") {
+TEST_CASE("cuda engine: a step allocates nothing and brings back tokens only, whatever is in it") {
   const auto engine = open("cuda:0");
   const int before = kAccelerator.backend->allocations();
+  const size_t loaded = kAccelerator.backend->bytes_to_host();
+  size_t tokens = 0;
   for (int32_t i = 0; i < 6; ++i) {      // prompts and decodes in the same steps, then penalties
     Request request{.prompt = prompt_of(i), .max_tokens = 5};
     if (i % 2 == 1) {
@@ -154,11 +157,16 @@ TEST_CASE("cuda engine: a step allocates nothing on the device, whatever is in i
       request.sampling.logprobs = 3;
     }
     REQUIRE(engine->submit(std::move(request)).has_value());
-    static_cast<void>(engine->step());
+    for (const Output& output : engine->step()) tokens += output.token >= 0;
   }
-  drain(*engine);
+  for (const auto& [id, more] : drain(*engine)) tokens += more.size();
+  CHECK(tokens == 30);
   CHECK(before > 0);
   CHECK(kAccelerator.backend->allocations() == before);
+  // A row of logits has 4 bytes per token of the vocabulary; a result is a few numbers.
+  CHECK(kAccelerator.backend->bytes_to_host() - loaded ==
+        tokens * sizeof(kernels::cuda::SampleResult));
+  CHECK(sizeof(kernels::cuda::SampleResult) < size_t(engine->info().vocab) * sizeof(float));
 }
 
 TEST_CASE("cuda engine: a device that does not exist is refused by name") {
