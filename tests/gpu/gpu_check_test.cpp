@@ -2,6 +2,7 @@
 // small shell scripts; the tools of a card (nvidia-smi, compute-sanitizer) too.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <sstream>
 
@@ -24,6 +25,7 @@ class Bundle {
     program("swarm", "case $1 in devices) echo '" + devices +
                          "' ;; bench) echo \"for $5\"; echo '{\"test\":\"pp512\",\"n\":1}'; "
                          "echo '{\"test\":\"tg128\",\"n\":2}' ;; esac");
+    program("demo-check", "echo \"demo of $1\"");
     program("bench_card", "echo '{\"test\":\"copy/device\",\"us\":5}'");
     program("tools/nvidia-smi", "echo 'Test Card 9000, 580.1'");
     program("tools/compute-sanitizer", "[ \"$2\" = memcheck ] || exit 9");
@@ -115,9 +117,10 @@ TEST_CASE("gpu-check: every step is reported, whatever it does") {
   CHECK(bench["lines"][1]["test"] == "tg128");
   CHECK(step(report, "bench", "model-b")["result"] == "passed");
   CHECK(step(report, "bench", "bench_card")["lines"][0]["test"] == "copy/device");
-  // 5 tests, 4 under each tool (one faults on purpose), 3 benches.
-  CHECK(report["steps"].size() == 16);
-  CHECK(report["passed"] == 1 + 4 + 3);
+  CHECK(step(report, "demo", "price desk")["log"] == "demo of ./swarm");
+  // 5 tests, the demo, 4 under each tool (one faults on purpose), 3 benches.
+  CHECK(report["steps"].size() == 17);
+  CHECK(report["passed"] == 1 + 1 + 4 + 3);
   CHECK(report["failed"] == 3 + 4);
   CHECK(report["skipped"] == 1);
 }
@@ -152,6 +155,16 @@ TEST_CASE("gpu-check: a check that is killed leaves what it had") {
   CHECK(report["complete"] == false);
   CHECK(report["steps"].size() == 1);
   CHECK(step(report, "test", "test_good")["result"] == "passed");
+}
+
+TEST_CASE("gpu-check: the demo is right on the CPU, and what is not there fails it") {
+  const test::Finished ran = test::run_process({"tests/gpu/demo-check", SWARM_PROGRAM, "cpu"});
+  CHECK_MESSAGE(ran.code == 0, ran.out << ran.err);
+  CHECK(std::count(ran.out.begin(), ran.out.end(), '\n') == 3);
+  const test::Finished none = test::run_process({"tests/gpu/demo-check", SWARM_PROGRAM, "cuda:99"});
+  CHECK(none.code == 1);
+  CHECK(none.out.find("portable: expected ") != std::string::npos);
+  CHECK(none.out.find("found exit code 3") != std::string::npos);
 }
 
 TEST_CASE("gpu-check: the program knows every model that is measured") {
