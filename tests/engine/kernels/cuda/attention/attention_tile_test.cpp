@@ -7,6 +7,7 @@
 #include <cstring>
 #include <limits>
 #include <span>
+#include <vector>
 
 #include "engine/kernels/cuda/prim/types.h"
 #include "engine/kernels/cuda/simt/emulator.h"
@@ -84,7 +85,9 @@ TEST_CASE("attention tile: every number of rows from 5 to 70") {
 }
 
 TEST_CASE("attention tile: every pair of types it supports, pages of 1 to 256 tokens") {
-  for (const int32_t page_tokens : {1, 7, 16, 256})
+  // Under sanitizers each head size with pages that cut its tiles.
+  const auto pages = simt::kInstrumented ? std::vector{1, 7} : std::vector{1, 7, 16, 256};
+  for (const int32_t page_tokens : pages)
     for (const KvType k_type : kTileTypes)
       for (const KvType v_type : kTileTypes) {
         if (!test::of_this_build(k_type, v_type)) continue;
@@ -179,7 +182,9 @@ TEST_CASE("attention tile: long rows are cut into parts, and nothing else change
   CHECK(!cuda::attention(emulator.stream(), args).ok());
 }
 
-TEST_CASE("attention tile: contexts where parts become longer") {
+// Under sanitizers the case before has parts enough.
+TEST_CASE("attention tile: contexts where parts become longer" *
+          doctest::skip(simt::kInstrumented)) {
   simt::Emulator emulator;
   AttentionCase c({.heads = 8, .kv_heads = 1, .head_dim = 64, .page_tokens = 256},
                   {{.position = 16384 - 2, .count = 5}});
