@@ -116,13 +116,16 @@ struct PassResult {
   int32_t turns = 0;
   int32_t tool_calls = 0;
   int32_t tool_errors = 0;
-  bool truncated = false;              // length or deadline ended it
+  int32_t cut_turns = 0;               // replies that reached their limit of tokens
+  bool truncated = false;              // length or deadline ended the last one
   Usage usage;
 };
 
 // Runs turns until the model answers without tool calls, or a limit ends it. Tool calls of one turn
 // run concurrently; results are appended in call order. Malformed calls and calls beyond a limit
-// are answered with an error that the model reads. The last turn, and the turn after a call that
+// are answered with an error that the model reads. Of a reply that reached its limit of tokens
+// whole calls run and the model is told; it ends the pass where no further calls are allowed. The
+// last turn, and the turn after a call that
 // had already failed three times with the same arguments, may not call tools. Turn n (from 1)
 // samples with mix_seed(input.seed, n). Tool events are observed when they happen. Throws what the
 // model throws, and ErrorException{invalid_input} for a tool name that the registry lacks.
@@ -133,6 +136,7 @@ Async<PassResult> run_pass(Model& model, const tools::Registry& registry, const 
 // Wire contract of a DyTopo worker and of a manager (field order fixed).
 struct WorkerMessage {
   std::string public_text, private_text, answer, query, key;
+  std::string cut;                     // the field inside which the text ends; "" = none
 };
 struct ManagerMessage {
   std::string status;

@@ -74,13 +74,17 @@ class Scanner {
       if (!seek(':')) break;
       ++at_;
       space();
+      open_ = true;
       std::string value = at_ < text_.size() && text_[at_] == '"' ? string() : other();
       out.emplace(key, std::move(value));
+      if (open_) cut_ = key;
       if (!seek(',')) break;
       ++at_;
     }
     return out;
   }
+  // The member inside whose value the text ends.
+  const std::string& cut() const { return cut_; }
 
  private:
   void space() {
@@ -96,13 +100,15 @@ class Scanner {
 
   std::string string() {
     std::string out;
-    for (++at_; at_ < text_.size() && text_[at_] != '"'; ++at_) {
+    bool broken = false;
+    for (++at_; !broken && at_ < text_.size() && text_[at_] != '"'; ++at_) {
       if (text_[at_] != '\\')
         out += text_[at_];
-      else if (!escape(out))
-        break;
+      else
+        broken = !escape(out);
     }
-    if (at_ < text_.size()) ++at_;
+    open_ = broken || at_ >= text_.size();
+    if (!open_) ++at_;
     return utf8_sanitize(std::string_view(out).substr(0, out.size() - utf8_incomplete_tail(out)));
   }
 
@@ -165,11 +171,14 @@ class Scanner {
       if (c == ']' || c == '}') --depth;
       if (depth == 0 && c != ' ' && c != '\n' && c != ']' && c != '}') out += c;
     }
+    open_ = at_ >= text_.size();
     return out;
   }
 
   std::string_view text_;
   size_t at_ = 0;
+  bool open_ = false;      // the value that was read last has no end
+  std::string cut_;
 };
 
 // A member that was read whole by the JSON parser, or what the scanner found of it.
@@ -180,8 +189,13 @@ class Fields {
       if (auto parsed = parse_json(result.content); parsed && parsed->is_object())
         json_ = std::move(*parsed);
     }
-    if (!json_) scanned_ = Scanner(result.content).run();
+    if (json_) return;
+    Scanner scanner(result.content);
+    scanned_ = scanner.run();
+    cut_ = scanner.cut();
   }
+
+  const std::string& cut() const { return cut_; }
 
   std::string text(const std::string& name) const {
     if (!json_) {
@@ -198,6 +212,7 @@ class Fields {
  private:
   std::optional<Json> json_;
   std::map<std::string, std::string> scanned_;
+  std::string cut_;
 };
 
 }  // namespace
@@ -226,6 +241,7 @@ WorkerMessage parse_worker(const PassResult& result) {
   out.answer = fields.text("answer");
   out.query = descriptor(fields.text("query"));
   out.key = descriptor(fields.text("key"));
+  out.cut = fields.cut();
   return out;
 }
 

@@ -105,10 +105,12 @@ struct Usage {
 // {"prompt_tokens":..,"queue_ms":..}: the form of journals.
 Json to_json(const Usage& usage);
 
+// Finish length and deadline: cut off. Then content is what was said until there, not made whole
+// (also under an output_schema), and the last malformed call may be the one that was cut.
 struct ModelReply {
   std::string content;
   std::string reasoning;
-  std::vector<ToolCall> tool_calls;  // ids filled in
+  std::vector<ToolCall> tool_calls;  // whole ones; ids filled in
   std::vector<std::string> malformed_calls;
   FinishReason finish = FinishReason::stop;
   Usage usage;

@@ -20,6 +20,11 @@ constexpr std::chrono::seconds kKeepThroughTools{10};
 constexpr size_t kConcurrentCallsMax = 8;
 // After so many failures with the same arguments a call is not run again.
 constexpr int kSameFailuresMax = 3;
+constexpr std::string_view kCutInCall =
+    "not run: your reply reached its limit of tokens inside this call; make fewer or shorter calls";
+constexpr std::string_view kCutAfterCall =
+    "\nYour reply reached its limit of tokens after this call; calls that should follow were not "
+    "made.";
 
 Json reply_json(const ModelReply& reply) {
   Json calls = Json::array();
@@ -34,6 +39,8 @@ Json reply_json(const ModelReply& reply) {
   out["usage"] = to_json(reply.usage);
   return out;
 }
+
+bool is_cut(const ModelReply& reply) { return reply.finish == FinishReason::length; }
 
 std::string same_call(const ToolCall& call) { return call.name + " " + dump_json(call.arguments); }
 
@@ -57,7 +64,9 @@ class Pass {
       reply = co_await model_turn(may_call);
       const bool called = !reply.tool_calls.empty() || !reply.malformed_calls.empty();
       const bool out_of_time = reply.finish == FinishReason::deadline;
-      if (!may_call || !called || out_of_time) break;
+      // Calls that a cut swallowed can only be made up for where calls are allowed again.
+      const bool lost = is_cut(reply) && result_.turns + 1 >= turns_max;
+      if (!may_call || !called || out_of_time || lost) break;
       co_await run_calls(reply);
     }
     finish(std::move(reply));
@@ -117,6 +126,7 @@ class Pass {
     ModelReply reply = co_await model_.generate(std::move(request));
     for (ToolCall& call : reply.tool_calls) name_call(call);
     result_.usage += reply.usage;
+    result_.cut_turns += is_cut(reply) ? 1 : 0;
     observe(PassEvent::Kind::model_reply, "", "", reply_json(reply));
     co_return reply;
   }
@@ -152,8 +162,14 @@ class Pass {
         });
       co_return;
     });
+    // Cut between two calls: nothing else would tell the model that some are missing.
+    if (is_cut(reply) && reply.malformed_calls.empty()) results.back().text += kCutAfterCall;
     for (size_t i = 0; i < calls.size(); ++i) append_result(calls[i].id, results[i]);
-    for (const std::string& raw : reply.malformed_calls) append_malformed(raw);
+    const size_t malformed = reply.malformed_calls.size();
+    for (size_t i = 0; i < malformed; ++i) {
+      const bool cut = is_cut(reply) && i + 1 == malformed;
+      append_malformed(reply.malformed_calls[i], cut);
+    }
   }
 
   // With deferred tools: a search is answered here, and a call of call_tool is what it stands for.
@@ -240,14 +256,18 @@ class Pass {
     input_.messages.push_back(std::move(message));
   }
 
-  void append_malformed(const std::string& raw) {
+  void append_malformed(const std::string& raw, bool cut) {
     ++result_.tool_errors;
     tools::ToolResult result;
     result.is_error = true;
-    std::string problem = "it has no name and arguments";
-    if (const auto parsed = parse_json(raw); !parsed) problem = parsed.error().message;
-    result.text = "malformed tool call: " + problem +
-                  "; expected {\"name\": <tool>, \"arguments\": <object>}";
+    if (cut) {
+      result.text = kCutInCall;
+    } else {
+      std::string problem = "it has no name and arguments";
+      if (const auto parsed = parse_json(raw); !parsed) problem = parsed.error().message;
+      result.text = "malformed tool call: " + problem +
+                    "; expected {\"name\": <tool>, \"arguments\": <object>}";
+    }
     observe(PassEvent::Kind::tool_result, "", "",
             Json{{"text", result.text}, {"is_error", true}, {"truncated", false}});
     append_result("", result);

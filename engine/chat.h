@@ -72,6 +72,9 @@ class ChatReader {
  public:
   virtual ~ChatReader() = default;
   virtual ChatDelta feed(TokenId token) = 0;
+  // Here the model was cut off; what is fed from now on closes its text (Output::closing). A call
+  // that is open is malformed, with the text that it has; one that would begin is left out.
+  virtual void cut() = 0;
   virtual ChatReply finish() = 0;         // the whole reply; feed() may not be called any more
 };
 

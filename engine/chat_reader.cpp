@@ -25,6 +25,8 @@ class Reader final : public ChatReader {
             .tool_calls = to_chat(std::move(part.calls))};
   }
 
+  void cut() override { parser_.cut(); }
+
   ChatReply finish() override {
     parser_.feed(detokenizer_.finish());
     parser_.finish();

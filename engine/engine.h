@@ -56,6 +56,9 @@ struct Request {
   bool prefill_only = false;              // prefetch: fill the cache, produce nothing
 };
 
+// stop, grammar_end: the model said all it wanted. length: the token budget or the context cut it
+// off; a grammar-bound text was then closed with the shortest legal end (Report::closing_tokens):
+// it is valid, but nobody meant that end. deadline, cancelled: cut off where it stood.
 enum class Finish : uint8_t { none, stop, length, grammar_end, cancelled, deadline, failed };
 std::string_view to_string(Finish finish);
 
@@ -69,6 +72,7 @@ struct Report {
   int32_t computed_tokens = 0;            // prompt tokens it computed (again, if preempted)
   int32_t output_tokens = 0;
   int32_t forced_tokens = 0;              // of the output: appended by the grammar, not sampled
+  int32_t closing_tokens = 0;             // of the forced: the last ones, that closed a cut text
   int32_t preemptions = 0;
   int32_t batch_max = 0;                  // most sequences in one of its decode steps
   double batch_mean = 0;
@@ -80,6 +84,7 @@ struct Output {
   TokenId token = -1;                     // -1 in a final output without a token
   float logprob = 0;
   bool forced = false;
+  bool closing = false;                   // see Report::closing_tokens
   std::vector<TokenLogprob> top = {};
   Finish finish = Finish::none;           // != none exactly once per request
   Report report = {};                     // filled when finish != none

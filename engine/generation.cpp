@@ -124,8 +124,7 @@ void Generation::take(TokenId token, bool forced, Sampled* sampled) {
 void Generation::settle() {
   while (true) {
     if (left_ == 0) {
-      advance_.finish =
-          constraint_ && constraint_->may_end() ? Finish::grammar_end : Finish::length;
+      advance_.finish = constraint_ && only_end_allowed() ? Finish::grammar_end : Finish::length;
       return;
     }
     if (thinking_ && think_max_ >= 0 && think_count_ >= think_max_) {
@@ -159,9 +158,10 @@ void Generation::append_completion() {
   for (const TokenId token : *completion) {
     SWARM_CHECK(constraint_->accept(token), token);
     take(token, true, nullptr);
+    advance_.tokens.back().closing = true;
   }
   SWARM_CHECK(constraint_->may_end());
-  advance_.finish = Finish::grammar_end;
+  advance_.finish = Finish::length;
 }
 
 void Generation::close_thinking() {

@@ -2,7 +2,8 @@
 // spans, token budget, reasoning budget, stop tokens. Knows nothing of pages or batches.
 //
 // Budget rule: with a grammar, a token is taken only if the shortest legal end still fits after it;
-// otherwise that end is appended at once (forced). So a grammar-bound output is always complete.
+// otherwise that end is appended at once (closing) and the output ends with Finish::length: always
+// valid, and never mistaken for what the model would have said.
 // Reasoning rule: after think_tokens_max tokens since <think> without </think>, the closing text of
 // reference/engine.md section 12 is appended (forced), as far as grammar and budget allow.
 // Not thread-safe (engine thread).
@@ -29,6 +30,7 @@ struct NewToken {
   TokenId token = -1;
   float logprob = 0;                // 0 for forced tokens
   bool forced = false;
+  bool closing = false;             // forced by the budget
   std::vector<TokenLogprob> top = {};
 };
 

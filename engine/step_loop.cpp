@@ -231,11 +231,13 @@ void StepLoop::emit(RequestId id, const Advance& advance) {
     scheduler_.append(id.value, added.token);
     ++live.report.output_tokens;
     live.report.forced_tokens += added.forced ? 1 : 0;
+    live.report.closing_tokens += added.closing ? 1 : 0;
     Output output;
     output.id = id;
     output.token = added.token;
     output.logprob = added.logprob;
     output.forced = added.forced;
+    output.closing = added.closing;
     output.top = added.top;
     outputs_.push_back(std::move(output));
   }

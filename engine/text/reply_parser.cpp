@@ -40,7 +40,7 @@ ReplyParser::ReplyParser(ReplyOptions options)
 
 ReplyPart ReplyParser::feed(std::string_view text) {
   SWARM_CHECK(state_ != State::ended);
-  pending_ += text;
+  if (rest_ != Rest::nothing) pending_ += text;
   advance(false);
   append(whole_, part_);
   return std::exchange(part_, {});
@@ -53,6 +53,12 @@ ReplyPart ReplyParser::finish() {
   state_ = State::ended;
   append(whole_, part_);
   return std::exchange(part_, {});
+}
+
+void ReplyParser::cut() {
+  SWARM_CHECK(state_ != State::ended);
+  rest_ = state_ == State::call ? Rest::nothing : Rest::without_calls;
+  if (rest_ == Rest::nothing) advance(true);   // part_ is returned by the next feed() or finish()
 }
 
 void ReplyParser::advance(bool final) {
@@ -260,7 +266,9 @@ void ReplyParser::end_call(End end) {
   const size_t open = bare_ ? 0 : kCallBegin.size();
   const std::string_view text = pending_;
   auto calls = parse_call_body(text.substr(open, end.at - open), options_.tools);
-  if (calls) {
+  if (rest_ == Rest::without_calls) {
+    // Nothing of it was said by the writer.
+  } else if (calls) {
     for (ToolCall& call : *calls) part_.calls.push_back(std::move(call));
   } else {
     part_.malformed.emplace_back(text.substr(0, end.at + end.terminator));

@@ -40,6 +40,10 @@ class ReplyParser {
 
   // Text without end-of-turn tokens; returns what became certain.
   ReplyPart feed(std::string_view text);
+  // The writer was cut off here; what is fed from now on is somebody else's end of the text. It is
+  // content and reasoning, but no call: one that is open is malformed, with the text it has here
+  // (unless that parses), one that begins later is left out.
+  void cut();
   // The reply has ended; returns the rest. No feed() afterwards.
   ReplyPart finish();
   // Everything so far.
@@ -49,6 +53,7 @@ class ReplyParser {
  private:
   enum class State : uint8_t { start, reasoning, after_reasoning, content, call, ended };
   enum class Body : uint8_t { undecided, json, xml, other };
+  enum class Rest : uint8_t { reply, without_calls, nothing };  // how what follows is read
 
   void advance(bool final);
   // One step of the current state; false when it needs more text.
@@ -79,6 +84,7 @@ class ReplyParser {
   ReplyPart whole_;
   bool reasoning_begun_ = false;   // a character that is not a newline was seen
   bool after_call_ = false;        // only blanks since the last call
+  Rest rest_ = Rest::reply;
   // Inside a call: how far pending_ was scanned, so that every byte is looked at once.
   bool bare_ = false;              // begun by <function=, not by <tool_call>
   Body body_ = Body::undecided;

@@ -162,6 +162,7 @@ Json to_json(const GenerationEntry& entry) {
                   {"computed_tokens", report.computed_tokens},
                   {"output_tokens", report.output_tokens},
                   {"forced_tokens", report.forced_tokens},
+                  {"closing_tokens", report.closing_tokens},
                   {"preemptions", report.preemptions}};
   out["timings"] = {{"queue_ms", milliseconds(report.queue)},
                     {"prefill_ms", milliseconds(report.prefill)},

@@ -65,7 +65,7 @@ void print_summary(const run::RunResult& result, std::ostream& out, std::ostream
       << (result.rounds > 0 ? counted(result.rounds, "round") + ", " : "")
       << counted(t.model_calls, "model call") << ", " << counted(t.tool_calls, "tool call") << ", "
       << format_duration(result.wall)
-      << (result.degraded ? ", degraded: an agent failed on the way" : "") << "\n"
+      << (result.degraded ? ", degraded: an agent failed or was cut off on the way" : "") << "\n"
       << "  prompt tokens: " << t.prompt_tokens << " submitted, " << t.cached_tokens << " cached, "
       << t.computed_tokens << " computed; output: " << t.output_tokens << " (" << t.forced_tokens
       << " forced)\n"

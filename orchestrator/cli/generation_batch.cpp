@@ -50,6 +50,7 @@ class Runner {
   void take(const Output& output) {
     const size_t number = numbers_.at(output.id);
     GenerationEntry& entry = entries_[number];
+    if (output.closing && !std::exchange(entry.cut, true)) entry.reader->cut();
     if (output.token >= 0) {
       const engine::ChatDelta delta = entry.reader->feed(output.token);
       if (hooks_.on_delta) hooks_.on_delta(number, delta);

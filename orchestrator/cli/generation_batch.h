@@ -18,6 +18,7 @@ struct GenerationEntry {
   engine::Request request;
   std::unique_ptr<engine::ChatReader> reader;
   // Filled while running.
+  bool cut = false;                      // the budget ended it, what follows closes its text
   engine::ChatReply reply = {};
   engine::Finish finish = engine::Finish::none;
   engine::Report report = {};

@@ -216,8 +216,12 @@ Async<agents::ModelReply> EngineModel::converse(Call& call, engine::Request prep
     call.ended = progress->refused || progress->finish != engine::Finish::none;
     if (progress->refused) throw ErrorException(*progress->refused);
     if (progress->prefill) report({.phase = agents::Phase::prefill});
+    // What the engine closed a cut text with was not said by the model: agents read what was said,
+    // and a call that was not finished is none.
+    const auto closing = static_cast<size_t>(progress->report.closing_tokens);
+    const std::span said(progress->tokens.data(), progress->tokens.size() - closing);
     std::string text;
-    for (engine::TokenId token : progress->tokens) text += reader->feed(token).content;
+    for (engine::TokenId token : said) text += reader->feed(token).content;
     if (!progress->tokens.empty())
       report({.phase = agents::Phase::decode,
               .output_tokens = static_cast<int32_t>(progress->tokens.size()),

@@ -161,6 +161,7 @@ class GraphRun {
     out.ok = true;
     out.outcome = "succeeded";
     out.output = agent.output ? *pass.result.output : Json(pass.result.content);
+    out.degraded = pass.result.cut_turns > 0;
     co_return out;
   }
 

@@ -20,6 +20,7 @@ namespace {
 // Agents speak again in the next round, with the same prompt up to their memory: what they read is
 // kept until then. A round that takes longer finds it in the cache, if nobody else needed the room.
 constexpr std::chrono::seconds kKeepToNextRound{10};
+constexpr std::string_view kCutMark = " [cut off]";
 
 struct Member {
   const config::AgentEntry* entry = nullptr;
@@ -139,18 +140,25 @@ class Rounds {
     results_[i] = outcome.result;
     if (!outcome.failure.empty()) co_return;
     member.message = agents::parse_worker(outcome.result);
-    if (outcome.result.truncated) cut_off(member, outcome.result.finish);
+    if (outcome.result.truncated || !member.message.cut.empty())
+      cut_off(member, outcome.result.finish);
   }
 
-  // What was said is kept, unless it is nothing; what the agent is stands for the descriptors that
-  // it did not reach (O11), unless they come from a closed set.
+  // What was said as a whole is kept (O11). Half a private message or half an answer is dropped:
+  // who gets it would act on it as if it were all; half a public text is marked. What the agent is
+  // stands for the descriptors that it did not finish, unless they come from a closed set.
   void cut_off(Member& member, agents::FinishReason why) {
     degraded_ = true;
     agents::WorkerMessage& message = member.message;
+    if (message.cut == "private") message.private_text.clear();
+    if (message.cut == "answer") message.answer.clear();
+    if (message.cut == "query") message.query.clear();
+    if (message.cut == "key") message.key.clear();
     if (is_empty(message)) {
       member.failure = "cut off before it said anything: " + std::string(to_string(why));
       return;
     }
+    if (message.cut == "public") message.public_text += kCutMark;
     const std::string& role = member.entry->config.instructions;
     if (message.query.empty() && topology_.query_options.empty()) message.query = role;
     if (message.key.empty() && topology_.key_options.empty()) message.key = role;
@@ -170,10 +178,17 @@ class Rounds {
                 {"turns", results_[i].turns},
                 {"tool_calls", results_[i].tool_calls},
                 {"usage", to_json(results_[i].usage)}};
+      if (!m.cut.empty()) data["cut"] = m.cut;
+      if (results_[i].cut_turns > 0) {
+        data["cut_turns"] = results_[i].cut_turns;
+        degraded_ = true;
+      }
       if (!member.failure.empty()) data["failure"] = member.failure;
       record("agent.message", std::move(data));
       if (!m.answer.empty()) member.last_answer = m.answer;
-      if (!m.public_text.empty()) member.last_public = m.public_text;
+      // Where somebody was cut off, what stands for a missing answer may be all but the answer.
+      const bool whole = !results_[i].truncated && m.cut.empty();
+      if (whole && !m.public_text.empty()) member.last_public = m.public_text;
       if (member.failure.empty()) continue;
       ++failures;
       degraded_ = true;
@@ -307,11 +322,20 @@ class Rounds {
       record("manager.decision", {{"failure", outcome.failure}});
       co_return decision;
     }
-    const agents::ManagerMessage message = agents::parse_manager(outcome.result);
+    agents::ManagerMessage message = agents::parse_manager(outcome.result);
+    if (outcome.result.truncated) {
+      // Half a decision is none: the goal stands, and the next round asks again.
+      degraded_ = true;
+      ++decisions_cut_;
+      message.is_complete = false;
+      message.next_goal.clear();
+      message.answer_from.clear();
+    }
     record("manager.decision", {{"status", message.status},
                                 {"is_complete", message.is_complete},
                                 {"next_goal", message.next_goal},
                                 {"answer_from", message.answer_from},
+                                {"finish", to_string(outcome.result.finish)},
                                 {"truncated", outcome.result.truncated},
                                 {"usage", to_json(outcome.result.usage)}});
     decision.complete = message.is_complete;
@@ -376,9 +400,11 @@ class Rounds {
   // Without a manager the last round is the end; with one it never said that the work is done.
   TaskOutcome exhausted() const {
     if (!topology_.manager) return with_answer("succeeded", best_answer(""));
-    TaskOutcome out = end(false, "rounds_exhausted",
-                          "the manager did not finish within " +
-                              std::to_string(topology_.rounds_max) + " rounds");
+    std::string error = "the manager did not finish within " +
+                        std::to_string(topology_.rounds_max) + " rounds";
+    if (decisions_cut_ > 0)
+      error += "; " + std::to_string(decisions_cut_) + " of its decisions were cut off";
+    TaskOutcome out = end(false, "rounds_exhausted", std::move(error));
     if (const std::string best = best_answer(""); !best.empty()) out.best = best;
     return out;
   }
@@ -395,6 +421,7 @@ class Rounds {
   std::vector<int32_t> order_;       // sigma of this round
   int32_t round_ = 0;                // counted from 1
   int32_t rounds_done_ = 0;
+  int32_t decisions_cut_ = 0;
   bool degraded_ = false;
 };
 

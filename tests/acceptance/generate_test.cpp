@@ -44,7 +44,7 @@ TEST_CASE("generate: 500 of 500 answers are valid under their schema at temperat
   const test::TempDir folder;
   const std::string schema_file = (folder.path() / "schema.json").string();
   const std::string prompts_file = (folder.path() / "prompts.txt").string();
-  int valid = 0;
+  int valid = 0, cut = 0;
   for (size_t number = 0; number < schemas.size(); ++number) {
     std::string prompts;
     for (int i = 0; i < 100; ++i)
@@ -68,9 +68,15 @@ TEST_CASE("generate: 500 of 500 answers are valid under their schema at temperat
       if (!checked) FAIL_CHECK(checked.error().message);
       valid += checked.has_value() ? 1 : 0;
       CHECK(answer.at("usage").at("output_tokens").get<int>() <= 120);
+      // Closed by the engine, and it says so.
+      const bool closed = answer.at("usage").at("closing_tokens").get<int>() > 0;
+      if (closed) CHECK(answer.at("finish") == "length");
+      cut += closed ? 1 : 0;
     }
   }
   CHECK(valid == 500);
+  CHECK(cut > 50);
+  CHECK(cut < 450);
 }
 
 TEST_CASE("generate: a batch answers in input order and equals the answers one by one") {
@@ -114,6 +120,30 @@ TEST_CASE("generate: a required tool call comes out as data") {
   REQUIRE(!answer.at("tool_calls").empty());
   CHECK(answer.at("tool_calls")[0].at("name") == "add");
   CHECK(answer.at("tool_calls")[0].at("arguments").at("a").is_number_integer());
+}
+
+TEST_CASE("generate: a tool call that the budget cuts is not one") {
+  const test::TempDir folder;
+  const std::string tools = (folder.path() / "tools.json").string();
+  test::write_file(tools, R"([{"type": "function", "function": {"name": "write_file",
+    "description": "Writes.", "parameters": {"type": "object", "properties": {
+    "path": {"type": "string"}, "content": {"type": "string"}}, "required": ["path", "content"],
+    "additionalProperties": false}}}])");
+  const Ran ran = run_swarm({"generate", "--model", kModel, "--prompt", "x", "--tools", tools,
+                             "--tool-choice", "write_file", "--temperature", "1", "--max-tokens",
+                             "90", "--count", "6", "--json"});
+  REQUIRE(ran.code == 0);
+  int cut = 0;
+  for (const std::string& line : lines_of(ran.out)) {
+    CAPTURE(line);
+    const Json answer = *parse_json(line);
+    if (answer.at("finish") != "length") continue;
+    ++cut;
+    CHECK(answer.at("tool_calls").empty());
+    CHECK(answer.at("malformed_calls").size() == 1);
+    CHECK(answer.at("usage").at("closing_tokens").get<int>() > 0);
+  }
+  CHECK(cut >= 3);
 }
 
 TEST_CASE("generate: bad input is refused with the right exit code") {

@@ -191,6 +191,15 @@ TEST_CASE("message: whatever is cut off or wrapped, the readable part is kept") 
     CHECK(full.public_text.rfind(part.public_text, 0) == 0);
     CHECK(full.query.rfind(part.query, 0) == 0);
     if (length > 25) CHECK(part.public_text == full.public_text);
+    // The field that is not whole is named.
+    std::string cut;
+    for (const std::string field : {"public", "private", "query", "key"}) {
+      const size_t colon = whole.find("\"" + field + "\":") + field.size() + 2;
+      size_t end = whole.find("\",", colon);
+      end = end == std::string::npos ? whole.size() - 1 : end + 1;
+      if (length > colon && length < end) cut = field;
+    }
+    CHECK(part.cut == cut);
   }
   CHECK(parse_worker(text_only("Here:\n```json\n" + whole + "\n```")).key == "k");
   CHECK(parse_worker(text_only("no object at all")).public_text.empty());

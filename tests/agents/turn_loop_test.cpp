@@ -286,6 +286,52 @@ TEST_CASE("pass: length and deadline are reported, also with calls pending") {
   CHECK(late.tool_calls == 0);
 }
 
+TEST_CASE("pass: of a reply that was cut off whole calls run, and the cut one is answered") {
+  Bench bench;
+  bench.a->then("1");
+  ScriptedModel::Step step;
+  step.reply.tool_calls = {tool_call("", "a")};
+  step.reply.malformed_calls = {"nonsense", R"({"name": "b", "arguments": {"path": "/et)"};
+  step.reply.finish = FinishReason::length;
+  bench.model.then(step).say("done");
+  const PassResult result = bench.run();
+  CHECK(result.content == "done");
+  CHECK_FALSE(result.truncated);      // the answer was not cut
+  CHECK(bench.a->calls().size() == 1);
+  CHECK(bench.b->calls().empty());
+  CHECK(result.tool_errors == 2);
+  const auto& messages = bench.last_messages();
+  REQUIRE(messages.size() == 5);
+  CHECK(messages[1].content.ends_with(R"({"name": "b", "arguments": {"path": "/et)"));
+  CHECK(messages[2].content == "1");
+  CHECK(messages[3].content.starts_with("malformed tool call: "));
+  CHECK(messages[4].content.starts_with("not run: your reply reached its limit of tokens"));
+  CHECK(result.cut_turns == 1);
+}
+
+TEST_CASE("pass: a reply that was cut off between calls says so, and ends where none may follow") {
+  for (const int turns : {2, 3}) {
+    Bench bench;
+    bench.config.max_turns = turns;
+    ScriptedModel::Step step;
+    step.reply.tool_calls = {tool_call("", "a")};
+    step.reply.finish = FinishReason::length;
+    bench.model.then(step);
+    if (turns == 3) {
+      bench.a->then("1");
+      bench.model.say("done");
+    }
+    const PassResult result = bench.run();
+    CHECK(result.cut_turns == 1);
+    CHECK(result.truncated == (turns == 2));
+    CHECK(bench.a->calls().size() == (turns == 2 ? 0 : 1));
+    if (turns == 3)
+      CHECK(bench.last_messages().back().content ==
+            "1\nYour reply reached its limit of tokens after this call; calls that should follow "
+            "were not made.");
+  }
+}
+
 TEST_CASE("pass: each turn samples with its own seed, the same in every run") {
   std::vector<uint64_t> first;
   for (int round = 0; round < 2; ++round) {

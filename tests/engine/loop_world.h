@@ -31,7 +31,7 @@ inline constexpr int32_t kVocab = 48;
 
 struct Answer {
   Tokens tokens;
-  std::vector<bool> forced;
+  std::vector<bool> forced, closing;
   Finish finish = Finish::none;
   Report report;
   std::string error;
@@ -58,6 +58,7 @@ struct LoopWorld {
       if (output.token >= 0) {
         answer.tokens.push_back(output.token);
         answer.forced.push_back(output.forced);
+        answer.closing.push_back(output.closing);
       }
       if (output.finish == Finish::none) continue;
       answer.finish = output.finish;

@@ -218,11 +218,10 @@ TEST_CASE("step_loop: an output without any choice needs no model") {
   CHECK(world.model.forwards == 0);
 }
 
-TEST_CASE("step_loop: a grammar-bound output is complete whatever the token budget") {
-  for (int32_t budget = 2; budget < 30; ++budget)
-    for (uint64_t seed = 0; seed < 4; ++seed) {
-      CAPTURE(budget);
-      CAPTURE(seed);
+TEST_CASE("step_loop: a grammar-bound output is valid whatever the budget, and tells a cut") {
+  int cut = 0, whole = 0;
+  for (uint64_t seed = 0; seed < 8; ++seed) {
+    const auto answer_within = [&](int32_t budget) {
       LoopWorld world(kRoomy);
       const RequestId id = world.add({.prompt = prompt_of(seed, 5),
                                       .sampling = {.temperature = 2, .seed = seed},
@@ -231,10 +230,63 @@ TEST_CASE("step_loop: a grammar-bound output is complete whatever the token budg
                                      std::make_unique<BracketLanguage>());
       world.run();
       CHECK(balanced(world.answers[id].tokens));
-      CHECK(std::ssize(world.answers[id].tokens) <= budget);
-      const Finish finish = world.answers[id].finish;
-      CHECK((finish == Finish::stop || finish == Finish::grammar_end));
+      return world.answers[id];
+    };
+    const Answer roomy = answer_within(100);
+    for (int32_t budget = 2; budget < 30; ++budget) {
+      CAPTURE(budget);
+      CAPTURE(seed);
+      const Answer answer = answer_within(budget);
+      CHECK(std::ssize(answer.tokens) <= budget);
+      if (roomy.finish == Finish::stop && std::ssize(roomy.tokens) < budget) {
+        ++whole;
+        CHECK(answer.finish == Finish::stop);
+        CHECK(answer.tokens == roomy.tokens);
+        CHECK(answer.report.closing_tokens == 0);
+        continue;
+      }
+      ++cut;
+      CHECK(answer.finish == Finish::length);
+      // What was said is what would have been said; only the closing is not.
+      const auto closing = static_cast<size_t>(answer.report.closing_tokens);
+      const auto said = static_cast<std::ptrdiff_t>(answer.tokens.size() - closing);
+      CHECK(closing == static_cast<size_t>(std::ranges::count(answer.closing, true)));
+      CHECK(std::equal(answer.tokens.begin(), answer.tokens.begin() + said,
+                       roomy.tokens.begin()));
+      for (size_t i = answer.tokens.size() - closing; i < answer.tokens.size(); ++i)
+        CHECK((answer.closing[i] && answer.forced[i]));
     }
+  }
+  CHECK(cut > 20);
+  CHECK(whole > 20);
+}
+
+TEST_CASE("step_loop: a text that fits exactly was not cut") {
+  const std::vector<Tokens> sentences{{5, 6, 7, 8}, {5, 6, 20, 21, 22, 23, 24}};
+  int cut = 0;
+  for (uint64_t seed = 0; seed < 8; ++seed)
+    for (int32_t budget = 4; budget < 9; ++budget) {
+      CAPTURE(seed);
+      CAPTURE(budget);
+      LoopWorld world(kRoomy);
+      Request request{.prompt = prompt_of(seed, 6), .stop_tokens = {4}, .max_tokens = 20};
+      const RequestId roomy = world.add(request, std::make_unique<ListLanguage>(sentences, 4));
+      request.max_tokens = budget;
+      const RequestId id = world.add(request, std::make_unique<ListLanguage>(sentences, 4));
+      world.run();
+      const Answer& answer = world.answers[id];
+      if (std::ssize(world.answers[roomy].tokens) <= budget) {
+        CHECK(answer.finish == Finish::grammar_end);
+        CHECK(answer.tokens == world.answers[roomy].tokens);
+        CHECK(answer.report.closing_tokens == 0);
+      } else {
+        ++cut;
+        CHECK(answer.finish == Finish::length);
+        CHECK(answer.tokens == sentences[0]);
+        CHECK(answer.report.closing_tokens == 2);   // 7 and 8; 5 and 6 were certain
+      }
+    }
+  CHECK(cut > 0);
 }
 
 TEST_CASE("step_loop: reasoning over its budget is closed by the helper text") {

@@ -297,6 +297,27 @@ TEST_CASE("reply: long random sequences are cut-proof") {
   }
 }
 
+TEST_CASE("reply: where the writer was cut off, what closes the text makes no call") {
+  const auto cut = [](const std::string& said, const std::string& closing, bool thinks = false) {
+    ReplyParser parser({.opens_thinking = thinks, .tools = schemas()});
+    parser.feed(said);
+    parser.cut();
+    for (const char byte : closing) parser.feed(std::string_view(&byte, 1));
+    parser.finish();
+    return show(parser.reply());
+  };
+  const std::string call = "<tool_call>\n{\"name\": \"f\", \"arguments\": {\"s\": \"ab";
+  CHECK(cut("a " + call, "\"}}\n</tool_call>") == "content[a] malformed[" + call + "]");
+  // The call before it was whole; so is one that lacks only its marker.
+  CHECK(cut(call + "\"}}\n</tool_call>\n" + call, "\"}}\n</tool_call>") ==
+        "content[] call[f {\"s\":\"ab\"}] malformed[" + call + "]");
+  CHECK(cut(call + "\"}}", "\n</tool_call>") == "content[] call[f {\"s\":\"ab\"}]");
+  CHECK(cut("{\"a\": \"b", "\"}") == "content[{\"a\": \"b\"}]");
+  CHECK(cut("hm", "</think>\n\n{}", true) == "content[{}] reasoning[hm]");
+  CHECK(cut("hm", "</think>\n\n" + call + "\"}}\n</tool_call>", true) ==
+        "content[] reasoning[hm]");
+}
+
 TEST_CASE("reply: what the canonical renderer writes is read back") {
   const ToolCall call{"f", parse_json(R"({"s": "a\n<b> \"ü\" </tool_call>", "i": 3, "n": 1.5,
       "b": false, "o": {"x": [null, "y"]}, "a": [], "z": null})")

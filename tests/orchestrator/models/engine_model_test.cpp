@@ -118,6 +118,52 @@ TEST_CASE("engine model: a schema beyond the grammar still binds the call to wha
   }
 }
 
+TEST_CASE("engine model: a reply that its budget cuts says so, and has no unfinished call") {
+  const SteadyClock clock;
+  boost::asio::io_context io(1);
+  const auto thread = open_thread(clock);
+  EngineModel model("m", *thread, io.get_executor());
+  tools::ToolSpec spec;
+  spec.name = "write_file";
+  spec.parameters = parse_json(R"({"type": "object", "properties": {"path": {"type": "string"},
+      "content": {"type": "string"}}, "required": ["path", "content"],
+      "additionalProperties": false})").value();
+  int called = 0, cut = 0;
+  for (uint64_t seed = 0; seed < 6; ++seed) {
+    agents::ModelRequest request = ask("A", seed);
+    request.output_schema.reset();
+    request.tools = {spec};
+    request.tool_choice = agents::ToolChoice::required;
+    request.max_tokens = 100;
+    const agents::ModelReply reply = run_root(io, model.generate(request));
+    if (reply.finish != agents::FinishReason::length) continue;
+    ++cut;
+    called += reply.tool_calls.empty() ? 0 : 1;
+    REQUIRE(reply.malformed_calls.size() == 1);
+    CHECK(reply.malformed_calls[0].starts_with("<tool_call>"));
+    CHECK_FALSE(reply.malformed_calls[0].ends_with("</tool_call>"));
+  }
+  CHECK(cut >= 3);
+  CHECK(called == 0);
+  cut = 0;
+  for (uint64_t seed = 0; seed < 6; ++seed) {
+    agents::ModelRequest request = ask("A", seed);
+    request.output_schema = parse_json(R"({"type": "object", "properties": {
+        "status": {"type": "string"}, "is_complete": {"type": "boolean"}},
+        "required": ["status", "is_complete"], "additionalProperties": false})").value();
+    request.max_tokens = 40;
+    std::string streamed;
+    request.on_progress = [&](const agents::Progress& progress) { streamed += progress.text; };
+    const agents::ModelReply reply = run_root(io, model.generate(request));
+    if (reply.finish != agents::FinishReason::length) continue;
+    ++cut;
+    CHECK(streamed == reply.content);
+    CHECK(reply.content.starts_with("{\"status\":"));
+    CHECK_FALSE(parse_json(reply.content).has_value());   // as far as it was said
+  }
+  CHECK(cut >= 2);
+}
+
 TEST_CASE("engine model: progress tells queue, prefill and decode, and adds up to the reply") {
   const SteadyClock clock;
   boost::asio::io_context io(1);

@@ -239,6 +239,73 @@ topologies:
   }
 }
 
+TEST_CASE("rounds: half a message or answer reaches nobody, half a report is marked") {
+  const auto play = [](const std::string& said, const std::string& answer) {
+    World world(R"(
+inputs: {task: {required: true}}
+agents: {A: {instructions: "Knows prices."}, B: {instructions: "Adds."}}
+topologies:
+  t: {members: [A, B], manager: {}, rounds: {max: 1}, match: {tau: 0.1}, answer: [A]}
+)");
+    agents::ModelReply half;
+    half.content = said;
+    half.finish = agents::FinishReason::length;
+    world.model.then({.label = "A", .reply = half}).say(worker("b", "", "prices"), "B");
+    world.model.say(manager("ok", true, "", "A"), "Manager");
+    const run::RunResult result = world.run();
+    CAPTURE(world.story());
+    CHECK(result.degraded);
+    CHECK(result.ok == !answer.empty());
+    CHECK((result.ok ? result.answer : Json("")) == answer);
+    Json out = world.events("agent.message")[0].data;
+    out["delivered"] = world.events("message.delivered").size();
+    out["manager_read"] = world.prompt("Manager", 0);
+    return out;
+  };
+  const Json in_private = play(R"({"public": "Sent.", "private": "hinges: 7*14, brackets: 3*)", "");
+  CHECK(in_private["cut"] == "private");
+  CHECK(in_private["private"] == "");
+  CHECK(in_private["public"] == "Sent.");
+  CHECK(in_private["key"] == "Knows prices.");
+  CHECK(in_private["delivered"] == 0);
+  const Json in_answer = play(R"({"public": "", "private": "14", "answer": "12)", "");
+  CHECK(in_answer["answer"] == "");
+  CHECK(in_answer["delivered"] == 1);
+  const Json in_public = play(R"({"public": "It is 12)", "");
+  CHECK(in_public["public"] == "It is 12 [cut off]");
+  CHECK(in_public["manager_read"].get<std::string>().find("It is 12 [cut off]") !=
+        std::string::npos);
+  const Json in_key =
+      play(R"({"public": "", "private": "", "answer": "121", "query": "x", "key": "pri)", "121");
+  CHECK(in_key["query"] == "x");
+  CHECK(in_key["key"] == "Knows prices.");
+}
+
+TEST_CASE("rounds: a decision that was cut off decides nothing, and the next round asks again") {
+  World world(R"(
+inputs: {task: {required: true}}
+agents: {A: {}}
+topologies: {t: {members: [A], manager: {}, rounds: {max: 2}}}
+)");
+  agents::ModelReply half;
+  half.content = R"({"status": "s", "is_complete": true, "next_goal": "stop", "answer_from": "A)";
+  half.finish = agents::FinishReason::length;
+  for (int i = 0; i < 2; ++i)
+    world.model.say(worker("done"), "A").then({.label = "Manager", .reply = half});
+  const run::RunResult result = world.run();
+  CHECK_FALSE(result.ok);
+  CHECK(result.outcome == "rounds_exhausted");
+  CHECK(result.degraded);
+  CHECK(result.best == "done");
+  CHECK(result.error ==
+        "the manager did not finish within 2 rounds; 2 of its decisions were cut off");
+  const Json decision = world.events("manager.decision")[0].data;
+  CHECK(decision["truncated"] == true);
+  CHECK(decision["finish"] == "length");
+  CHECK(decision["is_complete"] == false);
+  CHECK(world.prompt("A", 1).ends_with("Goal: T"));
+}
+
 TEST_CASE("rounds: the first goal may be the task or the manager's") {
   World task(R"(
 inputs: {task: {required: true}}
