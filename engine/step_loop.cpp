@@ -44,9 +44,9 @@ Result<void> StepLoop::check(const Request& request) const {
 
 Result<RequestId> StepLoop::submit(Request request, std::unique_ptr<Constraint> constraint) {
   SWARM_TRY_VOID(check(request));
-  // A prompt that leaves no room is refused by the scheduler; the budget only must not overflow.
-  const int64_t room = std::max<int64_t>(
-      1, options_.limits.context - static_cast<int64_t>(request.prompt.size()));
+  // First: whatever else is wrong with a prompt that is too long, that is the reason.
+  SWARM_TRY_VOID(scheduler_.check_prompt(request.prompt.size(), !request.prefill_only));
+  const int64_t room = options_.limits.context - static_cast<int64_t>(request.prompt.size());
   const auto budget = static_cast<int32_t>(std::min<int64_t>(request.max_tokens, room));
   request.max_tokens = budget;
   Generation generation(request, std::move(constraint), budget, options_.vocab, options_.think);
@@ -70,9 +70,14 @@ Result<RequestId> StepLoop::fork(RequestId parent, Request request) {
 
 Result<RequestId> StepLoop::enter(Request request, Generation generation) {
   if (!lost_.empty()) return environment_error(lost_);
-  if (const std::string reason = generation.refusal(); !reason.empty() && !request.prefill_only)
-    return invalid_input(reason);
   const auto prompt_tokens = static_cast<int32_t>(request.prompt.size());
+  if (std::string reason = generation.refusal(); !reason.empty() && !request.prefill_only) {
+    if (prompt_tokens + request.max_tokens >= options_.limits.context)
+      reason += "; a prompt of " + std::to_string(prompt_tokens) +
+                " tokens leaves no more in a context of " +
+                std::to_string(options_.limits.context);
+    return invalid_input(reason);
+  }
   SWARM_TRY(const sched::SequenceId id,
             scheduler_.add({.tokens = std::move(request.prompt),
                             .new_tokens_max = request.prefill_only ? 0 : request.max_tokens,

@@ -22,14 +22,19 @@ Scheduler::~Scheduler() {
     if (sequence->resident()) sequence->table.release({}, 0, {.drop = true}, now_);
 }
 
-Result<SequenceId> Scheduler::add(NewSequence spec) {
-  const auto prompt = static_cast<int64_t>(spec.tokens.size());
+Result<void> Scheduler::check_prompt(size_t tokens, bool generates) const {
+  const auto prompt = static_cast<int64_t>(tokens);
   if (prompt == 0) return invalid_input("prompt: expected at least 1 token, found 0");
-  const int64_t room = limits_.context - (spec.new_tokens_max > 0 ? 1 : 0);
-  if (prompt > room)
-    return invalid_input("prompt: expected at most " + std::to_string(room) +
-                         " tokens for a context of " + std::to_string(limits_.context) +
-                         ", found " + std::to_string(prompt));
+  const int64_t room = limits_.context - (generates ? 1 : 0);
+  if (prompt <= room) return {};
+  return invalid_input("prompt: expected at most " + std::to_string(room) +
+                       " tokens for a context of " + std::to_string(limits_.context) +
+                       ", found " + std::to_string(prompt));
+}
+
+Result<SequenceId> Scheduler::add(NewSequence spec) {
+  SWARM_TRY_VOID(check_prompt(spec.tokens.size(), spec.new_tokens_max > 0));
+  const auto prompt = static_cast<int64_t>(spec.tokens.size());
   if (waiting_count() >= limits_.queue_depth_max)
     return Error{ErrorKind::overloaded, "queue is full: " + std::to_string(waiting_count()) +
                                             " requests wait, queue_depth_max is " +

@@ -54,6 +54,8 @@ class Scheduler {
   explicit Scheduler(const SchedulerLimits& limits);
   ~Scheduler();
 
+  // generates: room for a token is wanted behind it.
+  Result<void> check_prompt(size_t tokens, bool generates) const;
   // Refused: empty or too long prompt, full queue, more pages than there are.
   Result<SequenceId> add(NewSequence spec);
   StepPlan plan(TimePoint now);

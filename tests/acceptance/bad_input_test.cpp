@@ -172,6 +172,21 @@ TEST_CASE("bad input: a prompt longer than the context is invalid input") {
                                "--prompt", std::string(9000, '7'), "--max-tokens", "4"});
   CHECK(ran.code == 2);
   CHECK(has(ran.err, "context"));
+  const test::TempDir dir;
+  const std::string schema = (dir.path() / "s.json").string();
+  test::write_file(schema, R"({"type": "object", "properties": {"a": {"type": "string"}},
+                               "required": ["a"], "additionalProperties": false})");
+  const std::string reason = "prompt: expected at most 2047 tokens for a context of 2048, found ";
+  const auto bound = swarm_says({"generate", "--model", "examples/demo-model/demo-model.gguf",
+                                 "--prompt", std::string(9000, '7'), "--json-schema", schema});
+  CHECK(bound.code == 2);
+  CHECK(has(bound.err, reason));
+  // Inside a run prompts grow while it lasts: a failed agent, and a failed run (1).
+  const auto run = swarm_says({"run", "examples/price-desk/price-desk.yaml", "--in",
+                               "task=" + std::string(9000, '7'), "--set",
+                               "journal.dir=" + dir.path().string()});
+  CHECK(run.code == 1);
+  CHECK(has(run.err, reason));
 }
 
 TEST_CASE("bad input: a tool that hangs or dies is an answer, and the run goes on") {

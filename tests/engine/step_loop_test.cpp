@@ -80,6 +80,12 @@ TEST_CASE("step_loop: what can never be answered is refused with the numbers") {
                             std::make_unique<BracketLanguage>())) ==
         "max_tokens: expected at least 2 tokens for the shortest output the grammar allows, "
         "found 1");
+  // A prompt that is too long is the reason, whatever the grammar would want.
+  CHECK(refusal(loop.submit({.prompt = prompt_of(1, 64)}, std::make_unique<BracketLanguage>())) ==
+        "prompt: expected at most 63 tokens for a context of 64, found 64");
+  CHECK(refusal(loop.submit({.prompt = prompt_of(1, 63)}, std::make_unique<BracketLanguage>())) ==
+        "max_tokens: expected at least 2 tokens for the shortest output the grammar allows, "
+        "found 1; a prompt of 63 tokens leaves no more in a context of 64");
   world.add({.prompt = {1}, .max_tokens = 1});
   world.add({.prompt = {1}, .max_tokens = 1});
   const auto third = loop.submit({.prompt = {1}, .max_tokens = 1}, nullptr);
