@@ -7,11 +7,8 @@
 #include <vector>
 
 #include "engine/base/json.h"
-#include "engine/kernels/accelerator.h"
-#include "engine/kernels/cuda/cuda_footprint.h"
 #include "orchestrator/cli/commands.h"
-#include "tests/engine/device/failing_backend.h"
-#include "tests/engine/kernels/cuda/model/emulated_device.h"
+#include "tests/engine/kernels/cuda/model/emulated_accelerator.h"
 #include "tests/support/support.h"
 
 using namespace swarm;
@@ -19,38 +16,12 @@ using namespace swarm::engine;
 
 namespace {
 
-class FailingAccelerator final : public kernels::Accelerator {
- public:
-  Result<std::optional<int32_t>> choose(std::string_view wanted) const override {
-    if (wanted == "cpu") return std::optional<int32_t>();
-    return std::optional<int32_t>(0);
-  }
-  const kernels::Footprint& footprint() const override {
-    return kernels::cuda::cuda_footprint();
-  }
-  Result<device::DeviceMemory> memory(int32_t) const override {
-    return device::DeviceMemory{.free_bytes = free_bytes, .total_bytes = free_bytes};
-  }
-  Result<std::unique_ptr<kernels::Kernels>> open(
-      int32_t, const kernels::AcceleratorOptions& options) const override {
-    if (!refusal.empty()) return environment_error(refusal);
-    auto backend = std::make_unique<test::FailingBackend>(test::emulated_host());
-    backend->fail_after_launches(launches);
-    return kernels::cuda::open_cuda_kernels(std::make_unique<device::Device>(std::move(backend)),
-                                            {.deterministic = options.deterministic});
-  }
-
-  int launches = -1;                   // before the device falls over; -1 = it does not
-  uint64_t free_bytes = uint64_t{1} << 30;
-  std::string refusal = {};
-};
-
 struct Ran {
   int code = 0;
   std::string out, err;
 };
 
-Ran run(const FailingAccelerator& accelerator, std::vector<std::string> arguments) {
+Ran run(const test::EmulatedAccelerator& accelerator, std::vector<std::string> arguments) {
   arguments.insert(arguments.begin(), "swarm");
   std::vector<const char*> pointers;
   for (const std::string& argument : arguments) pointers.push_back(argument.c_str());
@@ -97,7 +68,7 @@ TEST_CASE("cuda cli: generate runs on the device, and auto takes it") {
 }
 
 TEST_CASE("cuda cli: a device lost mid-run answers every request and exits with 3") {
-  FailingAccelerator accelerator;
+  test::EmulatedAccelerator accelerator;
   accelerator.launches = 60;           // a step of this model is some 20: in the middle of a decode
   const Ran ran = run(accelerator, kGenerate);
   CHECK(ran.code == 3);
@@ -113,7 +84,7 @@ TEST_CASE("cuda cli: a device lost mid-run answers every request and exits with 
 }
 
 TEST_CASE("cuda cli: bench on a device that is lost exits with 3") {
-  FailingAccelerator accelerator;
+  test::EmulatedAccelerator accelerator;
   accelerator.launches = 30;
   const Ran ran = run(accelerator, {"bench", "--model", "synth:qwen3moe-tiny:F32:1", "--ctx", "256",
                                     "-p", "32", "-n", "8", "-b", "1", "--json"});
@@ -129,7 +100,7 @@ TEST_CASE("cuda cli: a run whose device is lost fails in every task and exits wi
   const Ran fine = run({}, {"run", file, "--quiet"});
   CHECK_MESSAGE(fine.code == 1, fine.err);
   CHECK(fine.err.find("the answer was cut off: length") != std::string::npos);
-  FailingAccelerator accelerator;
+  test::EmulatedAccelerator accelerator;
   accelerator.launches = 60;
   const Ran ran = run(accelerator, {"run", file, "--json"});
   CHECK(ran.code == 3);
@@ -143,7 +114,7 @@ TEST_CASE("cuda cli: a run whose device is lost fails in every task and exits wi
 }
 
 TEST_CASE("cuda cli: what cannot be opened exits with 3 and says why") {
-  FailingAccelerator accelerator;
+  test::EmulatedAccelerator accelerator;
   accelerator.refusal = "no kernels for cuda:0 (Old Card, compute capability 7.5)";
   const Ran wrong = run(accelerator, kGenerate);
   CHECK(wrong.code == 3);

@@ -10,12 +10,9 @@
 
 #include "engine/chat.h"
 #include "engine/fit.h"
-#include "engine/kernels/accelerator.h"
-#include "engine/kernels/cuda/cuda_footprint.h"
 #include "engine/kernels/cuda/sampling/sampling.h"
 #include "engine/model/model_source.h"
-#include "tests/engine/device/failing_backend.h"
-#include "tests/engine/kernels/cuda/model/emulated_device.h"
+#include "tests/engine/kernels/cuda/model/emulated_accelerator.h"
 #include "tests/support/support.h"
 
 using namespace swarm;
@@ -23,35 +20,7 @@ using namespace swarm::engine;
 
 namespace {
 
-class EmulatedAccelerator final : public kernels::Accelerator {
- public:
-  Result<std::optional<int32_t>> choose(std::string_view wanted) const override {
-    if (wanted == "cpu") return std::optional<int32_t>();
-    if (wanted == "auto" || wanted == "cuda:0") return std::optional<int32_t>(0);
-    return environment_error("no device \"" + std::string(wanted) + "\"");
-  }
-  const kernels::Footprint& footprint() const override {
-    return kernels::cuda::cuda_footprint();
-  }
-  Result<device::DeviceMemory> memory(int32_t) const override {
-    return device::DeviceMemory{.free_bytes = free_bytes, .total_bytes = uint64_t{2} << 30};
-  }
-  Result<std::unique_ptr<kernels::Kernels>> open(
-      int32_t, const kernels::AcceleratorOptions& options) const override {
-    auto owned = std::make_unique<test::FailingBackend>(test::emulated_host());
-    backend = owned.get();
-    auto device = std::make_unique<device::Device>(std::move(owned));
-    opened = device.get();
-    return kernels::cuda::open_cuda_kernels(std::move(device),
-                                            {.deterministic = options.deterministic,
-                                             .portable = options.portable});
-  }
-  mutable device::Device* opened = nullptr;            // by the last open()
-  mutable test::FailingBackend* backend = nullptr;
-  uint64_t free_bytes = uint64_t{1} << 30;
-};
-
-const EmulatedAccelerator kAccelerator;
+const test::EmulatedAccelerator kAccelerator;
 const SteadyClock kClock;
 
 EngineConfig tiny(const std::string& device) {
@@ -221,7 +190,7 @@ TEST_CASE("cuda engine: without a limit KV takes what is free and no more") {
   config.kv_bytes_max = 0;
   config.max_resident = 4096;
   config.context_max = 0;                // 4096 contexts of 32768 tokens: far more than there is
-  EmulatedAccelerator small;
+  test::EmulatedAccelerator small;
   small.free_bytes = kernels::kDeviceReserveBytes + (uint64_t{64} << 20);
   const auto found = fit({.config = config}, &small);
   REQUIRE(found.has_value());
