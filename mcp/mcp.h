@@ -35,6 +35,9 @@ class Session {
   virtual const ServerInfo& info() const = 0;
   // Public name: server + "__" + tool. Valid also after the session; calls then fail.
   virtual std::vector<std::shared_ptr<tools::Tool>> tools() const = 0;
+  // What the server did and cost so far, as JSON: starts, reconnects, latencies of calls, timeouts,
+  // failures, bytes, tokens. Valid also after the session; null = nothing is counted.
+  virtual Json metrics() const { return nullptr; }
   // stdin closed, then SIGTERM and SIGKILL to the group, then reaped; over HTTP, the session is
   // deleted. Idempotent. Pending calls end with an error. Never leaves a process behind. Call it
   // through with_cleanup(): the co_await of a cancelled coroutine would throw before stopping.
@@ -52,6 +55,7 @@ struct CallOptions {
   Deadline deadline;                               // besides those of the configuration
   std::chrono::milliseconds idle_timeout{0};       // between two signs of life; 0 = no limit
   std::function<void(const Progress&)> on_progress;
+  std::string call_id;                             // for traces; "" = counted
 };
 
 enum class State : uint8_t { idle, starting, ready, needs_auth, failed, stopped };

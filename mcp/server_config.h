@@ -64,6 +64,7 @@ struct ServerConfig {
   std::vector<std::string> exclude_tools;         // wins over include_tools
   std::shared_ptr<const AuthOptions> auth;        // shared by copies; null = no authorization
   std::string ca_file;                            // additional certificate authorities, PEM
+  std::string trace_id;                           // 32 hex digits: calls carry a traceparent
 };
 
 }  // namespace swarm::mcp

@@ -19,6 +19,7 @@ class Handle final : public Client {
   Async<> stop() override { return core_->stop(); }
   const ServerInfo& info() const override { return core_->info(); }
   std::vector<std::shared_ptr<tools::Tool>> tools() const override { return core_->tools(); }
+  Json metrics() const override { return core_->metrics_json(); }
   State state() const override { return core_->state(); }
   const std::string& state_reason() const override { return core_->state_reason(); }
   const Json& capabilities() const override { return core_->capabilities(); }

@@ -83,9 +83,11 @@ Async<> Core::start() {
 Async<> Core::begin(std::string reason) {
   bool ready = false;
   const auto attempt = [&]() -> Async<> {
-    const Deadline deadline = Deadline::after(steady_clock(), config_.start_timeout);
-    co_await with_deadline(establish(), deadline);
+    const TimePoint begun = steady_clock().now();
+    co_await with_deadline(establish(), Deadline::at(begun + config_.start_timeout));
     ready = true;
+    ++metrics_.starts;
+    metrics_.start_time = steady_clock().now() - begun;
   };
   const auto clean_up = [&]() -> Async<> {
     if (!ready) co_await close_peer(std::move(reason));
@@ -166,6 +168,7 @@ Async<> Core::open_peer(TransportKind kind) {
   if (state_ == State::stopped)
     throw ErrorException(environment_error("mcp server \"" + config_.name +
                                            "\": its session was stopped"));
+  if (peer_) metrics_.traffic += peer_->transport().traffic();
   std::unique_ptr<Transport> transport;
   kind_ = kind;
   if (kind == TransportKind::stdio) {
@@ -427,6 +430,7 @@ Async<> Core::recover() {
     const milliseconds backoff =
         std::min(kBackoffMax, config_.restart_backoff * (1 << std::min(restarts_, 10)));
     ++restarts_;
+    ++metrics_.reconnects;
     log_.warn("mcp.server.restart", {{"server", config_.name}, {"restarts", int64_t{restarts_}}});
     co_await wait_until(steady_clock(), steady_clock().now() + backoff);
     if (state_ == State::stopped) co_return;
@@ -453,6 +457,7 @@ Async<> Core::renew_session() {
   recovery_ = std::make_shared<Channel<bool>>(0);  // shared with those who wait
   const auto work = [this]() -> Async<> {
     log_.info("mcp.session.renew", {{"server", config_.name}});
+    ++metrics_.reconnects;
     peer_->transport().forget_session();
     const Deadline deadline = Deadline::after(steady_clock(), config_.start_timeout);
     co_await with_deadline(initialize(), deadline);

@@ -12,6 +12,7 @@
 
 #include "engine/base/async/channel.h"
 #include "mcp/client/asks.h"
+#include "mcp/client/metrics.h"
 #include "mcp/client/peer.h"
 #include "mcp/mcp.h"
 #include "mcp/message/header_value.h"
@@ -34,6 +35,10 @@ class Core : public std::enable_shared_from_this<Core> {
   const std::string& state_reason() const { return state_reason_; }
   TransportKind transport() const { return kind_; }
   const std::vector<std::shared_ptr<tools::Tool>>& tools() const { return tools_; }
+
+  Json metrics_json() const;
+  // A result has become text for a model.
+  void note_result_text(size_t bytes) { metrics_.result_bytes += bytes; }
 
   // See mcp::Client.
   Async<Json> call_tool(std::string name, Json arguments, CallOptions options);
@@ -95,6 +100,7 @@ class Core : public std::enable_shared_from_this<Core> {
   void add_envelope(const std::string& method, Json& params, Headers& headers) const;
   Async<Json> answer_inputs(Json inputs);
   Async<bool> visit_urls(Json data);
+  Async<Json> measured_call(const std::string& name, Json params, CallOptions options);
   void check_output(const std::string& name, const Json& result) const;
 
   // core_tasks.cpp: tasks and skills.
@@ -152,6 +158,8 @@ class Core : public std::enable_shared_from_this<Core> {
   std::shared_ptr<Channel<bool>> idle_stop_, idle_ended_;  // shared with the loop
   std::map<std::string, Json> shown_;  // tools of a remembered list, by name
   std::string shown_version_;      // of the server that had it
+  Metrics metrics_;
+  int64_t traced_ = 0;             // calls without an id of their own
   std::map<std::string, KnownTool> known_tools_;
   std::vector<std::shared_ptr<tools::Tool>> tools_;
   std::map<std::string, Cached> cache_;

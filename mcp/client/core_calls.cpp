@@ -5,12 +5,14 @@
 #include "engine/base/async/nursery.h"
 #include "mcp/client/call_limits.h"
 #include "mcp/client/in_use.h"
+#include "mcp/client/trace_context.h"
 #include "mcp/message/json_member.h"
 
 namespace swarm::mcp {
 namespace {
 
 constexpr int kRoundsMax = 10;       // of input for one call
+constexpr size_t kBytesPerToken = 4; // there is no tokenizer here; common texts take about so many
 
 bool is_safe(const std::string& method) {
   return method == "tasks/get" || (method != "tools/call" && method.rfind("tasks/", 0) != 0);
@@ -165,9 +167,48 @@ Async<Json> Core::call_tool(std::string name, Json arguments, CallOptions option
     Channel<bool>& turns;
     ~Turn() { turns.try_send(true); }
   } turn{turns_};
-  const Json result = co_await call("tools/call", std::move(params), std::move(options));
-  check_output(name, result);
-  co_return result;
+  co_return co_await measured_call(name, std::move(params), std::move(options));
+}
+
+Async<Json> Core::measured_call(const std::string& name, Json params, CallOptions options) {
+  const TimePoint begun = steady_clock().now();
+  const auto elapsed = [begun] { return steady_clock().now() - begun; };
+  if (!config_.trace_id.empty()) {
+    if (options.call_id.empty()) options.call_id = name + "#" + std::to_string(++traced_);
+    params["_meta"]["traceparent"] = traceparent(config_.trace_id, options.call_id);
+  }
+  try {
+    Json result = co_await call("tools/call", std::move(params), std::move(options));
+    check_output(name, result);
+    metrics_.answered(elapsed(), result);
+    co_return result;
+  } catch (...) {
+    metrics_.failed(elapsed(), std::current_exception());
+    throw;
+  }
+}
+
+Json Core::metrics_json() const {
+  size_t definition_bytes = 0;
+  for (const auto& tool : tools_) {
+    const tools::ToolSpec& spec = tool->spec();
+    definition_bytes +=
+        spec.name.size() + spec.description.size() + dump_json(spec.parameters).size();
+  }
+  Traffic traffic = metrics_.traffic;
+  if (peer_) traffic += peer_->transport().traffic();
+  return Json{{"starts", metrics_.starts},
+              {"start_ms", std::chrono::duration<double, std::milli>(metrics_.start_time).count()},
+              {"reconnects", metrics_.reconnects},
+              {"call_ms", metrics_.calls.to_json()},
+              {"timeouts", metrics_.timeouts},
+              {"cancelled", metrics_.cancelled},
+              {"failures", metrics_.failures},
+              {"tool_errors", metrics_.tool_errors},
+              {"bytes_sent", traffic.sent},
+              {"bytes_received", traffic.received},
+              {"definition_tokens_estimate", definition_bytes / kBytesPerToken},
+              {"result_tokens_estimate", metrics_.result_bytes / kBytesPerToken}};
 }
 
 // structuredContent against the tool's outputSchema: a mismatch fails the call.

@@ -27,10 +27,12 @@ class McpTool final : public tools::Tool {
     }
     CallOptions options;
     options.deadline = context.deadline;
+    options.call_id = context.call_id;
     try {
       const Json reply =
           co_await core->call_tool(remote_name_, std::move(arguments), std::move(options));
       result = tool_result(reply);
+      core->note_result_text(result.text.size());
     } catch (const ErrorException& e) {
       if (e.error().kind == ErrorKind::cancelled) throw;
       result.text = e.error().message;

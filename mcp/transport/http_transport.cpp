@@ -120,6 +120,7 @@ Async<HttpTransport::Exchange> HttpTransport::exchange(std::string method, std::
     request.headers = headers_for(method, headers);
     request.body = body;
     request.safe = safe;
+    traffic_.sent += body.size();
     return request;
   };
   co_return co_await authorized_exchange(client_, authorizer_, method, make);
@@ -131,6 +132,7 @@ Async<> HttpTransport::refuse(Exchange answer, bool had_session) {
   std::string problem;
   try {
     head.body = co_await answer->read_all(kErrorBodyMax);
+    traffic_.received += head.body.size();
   } catch (const ErrorException& e) {
     if (e.error().kind == ErrorKind::cancelled) throw;
   }
@@ -180,6 +182,7 @@ Async<Transport::Delivered> HttpTransport::request(Outgoing message) {
 
 Async<> HttpTransport::read_json(Exchange answer, int64_t id) {
   const std::string body = co_await answer->read_all(options_.message_bytes_max);
+  traffic_.received += body.size();
   std::vector<Incoming> messages = decode_line(body, options_.message_bytes_max);
   bool any = false;
   for (Incoming& message : messages) {
@@ -214,6 +217,7 @@ Async<> HttpTransport::read_stream(Exchange answer, Stream& stream) {
     while (!stream.answered) {
       const std::optional<std::string> piece = co_await answer->read();
       if (!piece) co_return;
+      traffic_.received += piece->size();
       stream.parser.feed(*piece, [&](const SseEvent& event) {
         if (event.type == "message") take(event.data, stream);
       });

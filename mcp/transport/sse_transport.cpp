@@ -62,6 +62,7 @@ Async<SseTransport::Exchange> SseTransport::exchange(std::string method, Url url
                                  method == "GET" ? "text/event-stream" : "application/json");
     if (method == "POST") request.headers.emplace_back("Content-Type", "application/json");
     request.body = body;
+    traffic_.sent += body.size();
     return request;
   };
   co_return co_await authorized_exchange(client_, authorizer_, method, make);
@@ -79,6 +80,7 @@ Async<> SseTransport::listen() {
     while (true) {
       const std::optional<std::string> piece = co_await answer->read();
       if (!piece) break;
+      traffic_.received += piece->size();
       parser.feed(*piece, [this](const SseEvent& event) { take(event); });
       if (parser.dropped() == dropped) continue;
       dropped = parser.dropped();

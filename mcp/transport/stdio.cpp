@@ -138,6 +138,7 @@ Async<Transport::Delivered> StdioTransport::request(Outgoing message) {
 Async<> StdioTransport::send(Outgoing message) {
   bool sent = true;
   std::string line = std::move(message.text) + "\n";
+  traffic_.sent += line.size();
   try {
     co_await outgoing_.send(std::move(line));
   } catch (const ErrorException&) {  // closed: nobody cancelled anything, the server is gone
@@ -147,9 +148,13 @@ Async<> StdioTransport::send(Outgoing message) {
 }
 
 // Never waits: the reader must go on reading.
-bool StdioTransport::post(Outgoing message) { return outgoing_.try_send(message.text + "\n"); }
+bool StdioTransport::post(Outgoing message) {
+  traffic_.sent += message.text.size() + 1;
+  return outgoing_.try_send(message.text + "\n");
+}
 
 void StdioTransport::handle_line(std::string_view line) {
+  traffic_.received += line.size() + 1;
   if (line.empty()) return;
   std::vector<Incoming> messages = decode_line(line, options_.message_bytes_max);
   if (messages.empty())

@@ -12,6 +12,7 @@
 #include "engine/base/json.h"
 #include "mcp/message/jsonrpc.h"
 #include "mcp/transport/http_message.h"
+#include "mcp/transport/traffic.h"
 
 namespace swarm::mcp {
 
@@ -66,6 +67,10 @@ class Transport {
   virtual void forget_session() {}
   // The last words of a local server, for error messages.
   virtual std::string diagnostics() const { return ""; }
+  const Traffic& traffic() const { return traffic_; }
+
+ protected:
+  Traffic traffic_;
 };
 
 }  // namespace swarm::mcp

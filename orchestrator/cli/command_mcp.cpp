@@ -46,7 +46,8 @@ Json describe(mcp::Client& client) {
               {"capabilities", capabilities},
               {"tools", tools},
               {"tools_bytes", bytes},
-              {"tools_tokens_estimate", bytes / kBytesPerToken}};
+              {"tools_tokens_estimate", bytes / kBytesPerToken},
+              {"metrics", client.metrics()}};
 }
 
 std::string first_line(const std::string& text, size_t columns) {
@@ -159,6 +160,10 @@ void print_doctor(const Json& report, std::ostream& out) {
       << dump_json(about["capabilities"]) << "\n  "
       << counted(std::ssize(about["tools"]), "tool") << ", " << about["tools_bytes"]
       << " bytes of definitions, about " << about["tools_tokens_estimate"] << " tokens\n";
+  const Json& metrics = about["metrics"];
+  out << "  started " << counted(metrics["starts"].get<int64_t>(), "time") << ", "
+      << counted(metrics["reconnects"].get<int64_t>(), "reconnect") << ", "
+      << metrics["bytes_sent"] << " bytes sent, " << metrics["bytes_received"] << " received\n";
   for (const Json& one : report["quarantined"])
     out << "  left out: " << as_text(one["tool"]) << ": " << as_text(one["why"]) << "\n";
 }
