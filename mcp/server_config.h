@@ -64,6 +64,9 @@ struct ServerConfig {
   std::vector<std::string> exclude_tools;         // wins over include_tools
   std::shared_ptr<const AuthOptions> auth;        // shared by copies; null = no authorization
   std::string ca_file;                            // additional certificate authorities, PEM
+  // Files of mcp/client/recording.h: what happens is written down, secrets taken out; or the server
+  // is not reached at all and what was written down happens again.
+  std::string record, replay;
   std::string trace_id;                           // 32 hex digits: calls carry a traceparent
 };
 

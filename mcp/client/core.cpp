@@ -6,6 +6,7 @@
 #include "engine/base/async/deadline.h"
 #include "engine/base/async/nursery.h"
 #include "mcp/auth/oauth.h"
+#include "mcp/client/replay_transport.h"
 #include "mcp/message/json_member.h"
 #include "mcp/message/versions.h"
 #include "mcp/transport/http_transport.h"
@@ -68,7 +69,7 @@ void Core::set_state(State state, std::string reason) {
 Async<> Core::start() {
   const auto self = shared_from_this();
   watch_idleness();
-  if (config_.lazy && adopt_remembered()) co_return;
+  if (config_.lazy && config_.replay.empty() && adopt_remembered()) co_return;
   set_state(State::starting);
   std::exception_ptr failure;
   try {
@@ -122,6 +123,9 @@ Async<> Core::stop() {
     co_await idle_ended_->receive();
   }
   co_await close_peer("its session was stopped");
+  if (replay_ && replay_->unused() > 0)
+    log_.warn("mcp.replay.unused",
+              {{"server", config_.name}, {"requests", uint64_t{replay_->unused()}}});
 }
 
 Async<> Core::close_peer(std::string reason) {
@@ -169,30 +173,8 @@ Async<> Core::open_peer(TransportKind kind) {
     throw ErrorException(environment_error("mcp server \"" + config_.name +
                                            "\": its session was stopped"));
   if (peer_) metrics_.traffic += peer_->transport().traffic();
-  std::unique_ptr<Transport> transport;
   kind_ = kind;
-  if (kind == TransportKind::stdio) {
-    StdioOptions options;
-    options.server = config_.name;
-    options.spawn = {.command = config_.command, .env = config_.env, .cwd = config_.cwd};
-    options.stop_grace = config_.stop_grace;
-    options.message_bytes_max = config_.message_bytes_max;
-    transport = std::make_unique<StdioTransport>(std::move(options), executor_, log_);
-  } else {
-    HttpOptions options;
-    options.server = config_.name;
-    options.url = parse_url(config_.url).value();
-    options.headers = config_.headers;
-    options.stop_grace = config_.stop_grace;
-    options.message_bytes_max = config_.message_bytes_max;
-    options.wire.ca_file = config_.ca_file;
-    if (kind == TransportKind::sse)
-      transport = std::make_unique<SseTransport>(std::move(options), authorizer_.get(), executor_,
-                                                 log_);
-    else
-      transport = std::make_unique<HttpTransport>(std::move(options), authorizer_.get(),
-                                                  executor_, log_);
-  }
+  std::unique_ptr<Transport> transport = make_transport(kind);
   Peer::Hooks hooks;
   const std::weak_ptr<Core> weak = weak_from_this();
   hooks.notice = [weak](const std::string& method, const Json& params) {
@@ -205,10 +187,37 @@ Async<> Core::open_peer(TransportKind kind) {
       co_return co_await self->asks_.answer(std::move(method), std::move(params));
     };
   hooks.trace = hooks_.trace;
+  if (!config_.record.empty() && !recorder_) recorder_ = Recorder::create(config_).value();
+  hooks.recorder = recorder_;
   peer_ = std::make_shared<Peer>(config_.name, std::move(transport), std::move(hooks), executor_,
                                  log_);
   peer_->open();
   if (dialect_ != Dialect::modern) version_.clear();
+}
+
+std::unique_ptr<Transport> Core::make_transport(TransportKind kind) {
+  if (!config_.replay.empty()) {
+    if (!replay_) replay_ = Replay::load(config_).value();
+    return std::make_unique<ReplayTransport>(replay_);
+  }
+  if (kind == TransportKind::stdio) {
+    StdioOptions options;
+    options.server = config_.name;
+    options.spawn = {.command = config_.command, .env = config_.env, .cwd = config_.cwd};
+    options.stop_grace = config_.stop_grace;
+    options.message_bytes_max = config_.message_bytes_max;
+    return std::make_unique<StdioTransport>(std::move(options), executor_, log_);
+  }
+  HttpOptions options;
+  options.server = config_.name;
+  options.url = parse_url(config_.url).value();
+  options.headers = config_.headers;
+  options.stop_grace = config_.stop_grace;
+  options.message_bytes_max = config_.message_bytes_max;
+  options.wire.ca_file = config_.ca_file;
+  if (kind == TransportKind::sse)
+    return std::make_unique<SseTransport>(std::move(options), authorizer_.get(), executor_, log_);
+  return std::make_unique<HttpTransport>(std::move(options), authorizer_.get(), executor_, log_);
 }
 
 Async<> Core::establish_stdio() {
@@ -425,8 +434,11 @@ Async<> Core::ensure_ready() {
 Async<> Core::recover() {
   const bool waking = resting_;
   const std::string why = waking ? "its start failed" : peer_->gone();
-  set_state(State::starting, waking ? "for a call" : why);
-  if (!waking) {
+  if (waking) {
+    state_ = State::starting;                    // nothing is wrong: nobody is told
+    state_reason_.clear();
+  } else {
+    set_state(State::starting, why);
     const milliseconds backoff =
         std::min(kBackoffMax, config_.restart_backoff * (1 << std::min(restarts_, 10)));
     ++restarts_;
@@ -443,7 +455,7 @@ Async<> Core::recover() {
   }
   // A start that was given up with its caller is the next caller's.
   resting_ = waking && failure && is_cancellation(failure);
-  if (resting_) set_state(State::idle, "starts with its next call");
+  if (resting_ && state_ != State::stopped) set_state(State::idle, "starts with its next call");
   settle_start(failure);
 }
 

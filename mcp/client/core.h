@@ -70,6 +70,7 @@ class Core : public std::enable_shared_from_this<Core> {
   Async<> establish_stdio();
   Async<> establish_http();
   Async<> open_peer(TransportKind kind);
+  std::unique_ptr<Transport> make_transport(TransportKind kind);
   Async<Verdict> probe();
   Async<bool> discover();
   void adopt_discovery(const Json& result);
@@ -142,6 +143,8 @@ class Core : public std::enable_shared_from_this<Core> {
   std::unique_ptr<Authorizer> authorizer_;
   Asks asks_;
   std::shared_ptr<Peer> peer_;     // shared with its loops
+  std::shared_ptr<Recorder> recorder_;  // shared with the peer
+  std::shared_ptr<Replay> replay_;      // shared with the transport
   Channel<bool> turns_;            // permits of tool calls
   TransportKind kind_ = TransportKind::automatic;
   Dialect dialect_ = Dialect::undecided;

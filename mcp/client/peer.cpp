@@ -24,6 +24,7 @@ struct Peer::Pending {
   std::function<void(const Progress&)> on_progress;
   int64_t beats = 0;                 // signs of life
   bool silent = false;               // given up for want of them
+  int64_t recorded = 0;              // its number in the recording
   double last_progress = -1e300;
   Channel<bool> wake{1};
 
@@ -111,6 +112,7 @@ Async<Json> Peer::request(Request request) {
   message.headers = std::move(request.headers);
   message.safe = request.safe;
   trace(true, message.text);
+  if (hooks_.recorder) pending->recorded = hooks_.recorder->request(request.method, request.params);
   std::exception_ptr failure;
   bool begun = false;
   const auto bounded = [&]() -> Async<> {
@@ -122,15 +124,22 @@ Async<Json> Peer::request(Request request) {
   } catch (...) {
     failure = std::current_exception();
   }
-  if (pending->result) co_return std::move(*pending->result);
-  if (pending->failure) std::rethrow_exception(pending->failure);
-  const bool cancelled = is_cancellation(failure);
-  if (request.cancellable) give_up(message, begun, cancelled);
-  if (cancelled) std::rethrow_exception(failure);
-  throw ErrorException(about(
-      ErrorKind::timeout, pending->silent ? "no progress of " + message.method + " for " +
-                                                std::to_string(request.idle.count()) + " ms"
-                                          : "no answer to " + message.method + " in time"));
+  if (pending->result) {
+    if (hooks_.recorder) hooks_.recorder->result(pending->recorded, *pending->result);
+    co_return std::move(*pending->result);
+  }
+  const bool cancelled = !pending->failure && is_cancellation(failure);
+  if (!pending->failure && request.cancellable) give_up(message, begun, cancelled);
+  if (pending->failure) {
+    failure = pending->failure;
+  } else if (!cancelled) {
+    failure = std::make_exception_ptr(ErrorException(about(
+        ErrorKind::timeout, pending->silent ? "no progress of " + message.method + " for " +
+                                                  std::to_string(request.idle.count()) + " ms"
+                                            : "no answer to " + message.method + " in time")));
+  }
+  if (hooks_.recorder && !closing_) hooks_.recorder->failure(pending->recorded, failure);
+  std::rethrow_exception(failure);
 }
 
 void Peer::give_up(const Outgoing& message, bool sent, bool cancelled) {
@@ -209,6 +218,7 @@ void Peer::on_message(Incoming message) {
   if (message.kind == Incoming::Kind::request) return answer(std::move(message));
   if (message.kind == Incoming::Kind::notification) {
     if (message.method == "notifications/progress") return progress(message.payload);
+    if (hooks_.recorder) hooks_.recorder->notice(message.method, message.payload);
     if (hooks_.notice) hooks_.notice(message.method, message.payload);
     return;
   }
@@ -243,6 +253,7 @@ void Peer::on_unreadable(const std::string& reason) {
 void Peer::on_gone(const std::string& reason) {
   if (!gone_.empty()) return;
   gone_ = reason;
+  if (hooks_.recorder && !closing_) hooks_.recorder->gone(reason);
   for (const auto& [id, pending] : pending_)
     pending->fail(
         std::make_exception_ptr(ErrorException(about(ErrorKind::environment, reason))));
@@ -252,6 +263,7 @@ void Peer::progress(const Json& params) {
   if (!params.is_object() || !params.contains("progressToken")) return;
   const auto pending = pending_of(params.at("progressToken"));
   if (!pending || pending->settled()) return;
+  if (hooks_.recorder) hooks_.recorder->progress(pending->recorded, params);
   ++pending->beats;
   pending->wake.try_send(true);
   Progress progress;
@@ -276,6 +288,7 @@ void Peer::post_answer(const std::string& method, std::string text) {
 }
 
 void Peer::answer(Incoming request) {
+  if (hooks_.recorder) hooks_.recorder->asked(request.method, request.id, request.payload);
   if (request.method == "ping")
     return post_answer(request.method, encode_result(request.id, Json::object()));
   if (!hooks_.answer || nursery_ == nullptr)

@@ -16,6 +16,7 @@
 #include "engine/base/async/nursery.h"
 #include "engine/base/deadline.h"
 #include "engine/base/log.h"
+#include "mcp/client/recording.h"
 #include "mcp/mcp.h"
 #include "mcp/message/rpc_error.h"
 #include "mcp/transport/transport.h"
@@ -30,6 +31,7 @@ class Peer : public std::enable_shared_from_this<Peer>, private Transport::Event
     std::function<void(const std::string& method, const Json& params)> notice;
     // Every message as it passes; for traces.
     std::function<void(bool outgoing, const std::string& text)> trace = {};
+    std::shared_ptr<Recorder> recorder = nullptr;  // shared with the client
   };
   struct Request {
     Request() = default;           // not an aggregate: GCC 12, see tools/tool.h

@@ -36,6 +36,8 @@ Result<mcp::ServerConfig> single_target(const McpTargetOptions& options) {
 }
 
 void apply(const McpTargetOptions& options, mcp::ServerConfig& server) {
+  if (!options.record.empty()) server.record = options.record;
+  if (!options.replay.empty()) server.replay = options.replay;
   server.lazy = false;   // whoever looks at a server wants to see it running
   if (options.protocol == "modern") server.era = mcp::Era::modern;
   if (options.protocol == "legacy") server.era = mcp::Era::legacy;
@@ -60,6 +62,8 @@ void add_target_options(CLI::App& sub, McpTargetOptions& options) {
   sub.add_option("--transport", options.transport, "how a URL is spoken to")
       ->check(CLI::IsMember({"auto", "http", "sse"}));
   sub.add_flag("--trace", options.trace, "every message on stderr, secrets taken out");
+  sub.add_option("--record", options.record, "write the session to this file, secrets taken out");
+  sub.add_option("--replay", options.replay, "answer from such a file; nothing is started");
   sub.add_option("COMMAND", options.command, "one server: program and arguments, after --");
 }
 
@@ -94,6 +98,9 @@ std::optional<std::vector<mcp::ServerConfig>> mcp_targets(const McpTargetOptions
     if (!server) return fail(server.error());
     out.push_back(std::move(*server));
   }
+  if (out.size() > 1 && !(options.record.empty() && options.replay.empty()))
+    return fail(invalid_input("--record and --replay: expected one server, found " +
+                              std::to_string(out.size())));
   for (mcp::ServerConfig& server : out) apply(options, server);
   return out;
 }

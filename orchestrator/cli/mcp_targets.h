@@ -23,6 +23,7 @@ struct McpTargetOptions {
   std::string protocol = "auto";
   std::string transport = "auto";
   bool trace = false;
+  std::string record, replay;        // files
 };
 
 void add_target_options(CLI::App& sub, McpTargetOptions& options);

@@ -293,6 +293,8 @@ class ConfigBuilder {
       server.calls_max = view.number<int32_t>("max_concurrent");
       server.restarts_max = view.number<int32_t>("restarts_max");
       server.ca_file = path(view.text("ca_file"));
+      server.record = path(view.text("record"));
+      server.replay = path(view.text("replay"));
       server.include_tools = view.texts("include_tools");
       server.exclude_tools = view.texts("exclude_tools");
       if (view.has("auth")) server.auth = authorization(view.child("auth"));

@@ -169,6 +169,9 @@ Type mcp_type() {
           optional("max_concurrent", integer(1, 1024), "calls in flight; more wait in order", 16),
           optional("restarts_max", integer(0, 100), "in a row, of a program that ended", 3),
           optional("ca_file", text(), "additional certificate authorities, PEM"),
+          optional("record", text(), "file to write the session to, secrets taken out"),
+          optional("replay", text(), "file of record: nothing is started or reached, what was "
+                                     "recorded happens again"),
           optional("include_tools", list(text()), "only these; exact, or ending in *"),
           optional("exclude_tools", list(text()), "not these; wins over include_tools"),
           optional("auth", mcp_auth_type(), "OAuth, for a url that demands it"),

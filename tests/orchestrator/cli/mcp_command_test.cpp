@@ -3,6 +3,7 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -168,4 +169,56 @@ mcp:
   CHECK(started() == 1);
   CHECK(run({"validate", "--tools", file}).code == 0);
   CHECK(started() == 2);
+}
+
+TEST_CASE("mcp command: a recorded server plays in a swarm that it does not take part in") {
+  const Project oracle;
+  test::TempDir dir;
+  const std::string file = (dir.path() / "swarm.yaml").string();
+  const auto write = [&](const std::string& command, const std::string& how) {
+    test::write_file(dir.path() / "swarm.yaml", R"(
+schema: swarm/v1
+models: {fake: {provider: scripted, script: script.json}}
+agents: {A: {tools: [side/oracle]}}
+graph: {one: {agent: A, in: "x"}}
+policy: {allow: [side/oracle]}
+journal: {dir: )" + (dir.path() / "runs").string() +
+                         "}\nmcp: {side: {command: [" + command + "], " + how + ": s.jsonl}}\n");
+  };
+  test::write_file(dir.path() / "script.json", R"({"replies": [
+      {"label": "A", "tool_calls": [{"name": "side__oracle", "arguments": {"task": "x"}}]},
+      {"label": "A", "content": "done"}]})");
+  // Types of the events in order, and what the tool said.
+  const auto journal = [&](const std::string& id) {
+    std::string out;
+    std::istringstream in(test::read_file(dir.path() / "runs" / id / "journal.jsonl"));
+    for (std::string line; std::getline(in, line);) {
+      const Json event = parse_json(line).value();
+      out += event["type"].get<std::string>() + "\n";
+      if (event["type"] == "tool.result") out += dump_json(event["data"]["text"]) + "\n";
+    }
+    return out;
+  };
+  write(std::string(SWARM_PROGRAM) + ", mcp, serve, " + oracle.file, "record");
+  const Ran live = run({"run", file, "--run-id", "live"});
+  CAPTURE(live.err);
+  REQUIRE(live.code == 0);
+  write("/no/such/program", "replay");
+  for (const char* id : {"once", "twice"}) {
+    const Ran replayed = run({"run", file, "--run-id", id});
+    CAPTURE(replayed.err);
+    CHECK(replayed.code == 0);
+    CHECK(replayed.out == live.out);
+    CHECK(journal(id) == journal("live"));
+  }
+  CHECK(journal("live").find("forty-two") != std::string::npos);
+  const std::string recording = (dir.path() / "s.jsonl").string();
+  const Ran called = run({"mcp", "call", "oracle", "--replay", recording, "-a",
+                          R"({"task": "x"})", "--", "/no/such/program"});
+  CHECK(called.code == 0);
+  CHECK(called.out.find("forty-two") == 0);
+  const Ran other = run({"mcp", "call", "oracle", "--replay", recording, "-a",
+                         R"({"task": "y"})", "--", "/no/such/program"});
+  CHECK(other.code == 1);
+  CHECK(other.err.find("has no answer, or no further one, to tools/call") != std::string::npos);
 }
