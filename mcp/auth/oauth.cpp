@@ -175,6 +175,7 @@ class OAuth final : public Authorizer {
     }
     requested_ = scope;
     adopt(answer, scope);
+    const TokenStore::Lock lock = co_await store_.lock();  // others keep theirs in the same file
     write_store();
   }
 
@@ -325,8 +326,10 @@ class OAuth final : public Authorizer {
     if (token_.access != before || token_.refresh.empty()) co_return;
     std::string problem;
     try {
+      // Named: GCC 12 destroys the text of a `? :` inside a co_await expression twice.
+      const std::string issuer = token_.resource.empty() ? "" : token_.issuer;
       if (authority_.issuer != token_.issuer || authority_.token_endpoint.empty())
-        authority_ = co_await authority_of(token_.resource.empty() ? "" : token_.issuer);
+        authority_ = co_await authority_of(issuer);
       const ClientIdentity client = co_await identity();
       TokenEndpoint::Call call = token_call(client);
       call.form = {{"grant_type", "refresh_token"}, {"refresh_token", token_.refresh}};
@@ -399,18 +402,21 @@ class OAuth final : public Authorizer {
   void read_store() {
     const Json entry = store_.load(server_.text());
     if (!entry.is_object()) return;
-    const Json token = entry.value("token", Json::object());
+    const Json token = object_member(entry, "token");
     token_.access = text_member(token, "access");
     token_.refresh = text_member(token, "refresh");
     token_.type = text_member(token, "type");
     token_.scope = text_member(token, "scope");
     token_.issuer = text_member(token, "issuer");
     token_.resource = text_member(token, "resource");
-    token_.expires = token.value("expires", int64_t{0});
+    const auto expires = token.find("expires");
+    const bool said = expires != token.end() && expires->is_number_integer();
+    token_.expires = said ? expires->get<int64_t>() : 0;
     if (requested_.empty()) requested_ = token_.scope;
     if (token_.type == "DPoP") token_ = {};  // its key did not survive
     accepted_ = accepted_ || !token_.access.empty();
-    for (const auto& [issuer, client] : entry.value("clients", Json::object()).items())
+    const Json clients = object_member(entry, "clients");  // lives as long as the loop
+    for (const auto& [issuer, client] : clients.items())
       clients_[issuer] = {text_member(client, "id"), text_member(client, "secret"),
                           text_member(client, "auth_method")};
   }

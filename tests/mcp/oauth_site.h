@@ -51,7 +51,11 @@ class OAuthSite {
     const std::string* found = find_parameter(pairs, name);
     return found != nullptr ? *found : "";
   }
-  static Async<> json(Responder& responder, int status, Json body, Headers more = {}) {
+  static Async<> json(Responder& responder, int status, Json body) {
+    const Headers none;
+    return json(responder, status, std::move(body), none);
+  }
+  static Async<> json(Responder& responder, int status, Json body, Headers more) {
     more.emplace_back("Content-Type", "application/json");
     co_await responder.respond(status, std::move(more), dump_json(body));
   }
@@ -120,8 +124,11 @@ class OAuthSite {
       good = good && grant == "refresh_token" && value(form, "refresh_token") == refresh_;
     }
     refused += good ? 0 : 1;
-    if (!good) co_return co_await json(responder, 400, Json{{"error", "invalid_grant"}});
     Json out = Json::object();
+    if (!good) {
+      out["error"] = "invalid_grant";
+      co_return co_await json(responder, 400, out);
+    }
     out["access_token"] = grant_token();
     out["refresh_token"] = grant_refresh();  // the old one is worth nothing from now on
     out["token_type"] = "Bearer";

@@ -28,6 +28,7 @@ const std::string kSwarm = R"(
 schema: swarm/v1
 models: {fake: {provider: scripted, script: none.json}}
 agents: {A: {}}
+graph: {one: {agent: A, in: "x"}}
 )";
 
 struct World {
