@@ -1,12 +1,14 @@
 // What strangers send: event streams, lines, JSON-RPC messages and their dispatch, headers, HTTP
 // responses, lists of servers.
-//   fuzz_mcp [ROUNDS] [TARGET]   replays tests/fuzz/corpus/mcp/TARGET, then ROUNDS seeded mutations
-//                                of each file (default 200). A broken promise aborts; the input is
+//   fuzz_mcp [AMOUNT] [TARGET]   replays tests/fuzz/corpus/mcp/TARGET, then seeded mutations of each
+//                                file: AMOUNT rounds (default 200), or "1800s" of CPU time for each
+//                                target. A broken promise aborts; with FUZZ_TRACE set the input is
 //                                named by file and round before it is fed.
 // LLVMFuzzerTestOneInput is the entry for libFuzzer: build with -DSWARM_FUZZ_ENTRY_ONLY and
 // -fsanitize=fuzzer; the first byte chooses the target. Every fixed finding adds its file.
 #include <boost/asio/io_context.hpp>
 #include <cstdlib>
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
@@ -260,38 +262,61 @@ std::string mutated(const std::string& whole, Rng& rng) {
   return out;
 }
 
+struct Sample {
+  std::string name, bytes;
+};
+
+// The corpus of a target, in a fixed order, each file fed once as it is.
+std::vector<Sample> replay(const Target& target) {
+  std::set<std::filesystem::path> paths;
+  for (const auto& entry :
+       std::filesystem::directory_iterator(std::string("tests/fuzz/corpus/mcp/") + target.name))
+    paths.insert(entry.path());
+  std::vector<Sample> out;
+  for (const auto& path : paths) {
+    std::ifstream in(path, std::ios::binary);
+    out.push_back({path.filename().string(), {std::istreambuf_iterator<char>(in), {}}});
+    std::clog << path.string() << std::endl;
+    target.feed(out.back().bytes);
+  }
+  return out;
+}
+
+double cpu_seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  const uint64_t rounds = argc > 1 ? std::strtoull(argv[1], nullptr, 10) : 200;
+  const std::string amount = argc > 1 ? argv[1] : "200";
   const std::string wanted = argc > 2 ? argv[2] : "";
-  uint64_t fed = 0, files = 0;
+  const bool timed = amount.ends_with("s");
+  const uint64_t number = std::strtoull(amount.c_str(), nullptr, 10);
+  uint64_t all = 0;
   for (const Target& target : kTargets) {
     if (!wanted.empty() && wanted != target.name) continue;
-    std::set<std::filesystem::path> corpus;  // in a fixed order
-    for (const auto& entry :
-         std::filesystem::directory_iterator(std::string("tests/fuzz/corpus/mcp/") + target.name))
-      corpus.insert(entry.path());
+    const std::vector<Sample> corpus = replay(target);
     if (corpus.empty()) {
       std::cerr << "no corpus for " << target.name << "\n";
       return 1;
     }
-    for (const auto& path : corpus) {
-      ++files;
-      std::ifstream in(path, std::ios::binary);
-      const std::string whole(std::istreambuf_iterator<char>(in), {});
-      std::clog << path.string() << std::endl;
-      target.feed(whole);
-      for (uint64_t round = 0; round < rounds; ++round, ++fed) {
-        Rng rng(mix_seed(hash_text(path.filename().string()), round));
-        const std::string bytes = mutated(whole, rng);
-        if (std::getenv("FUZZ_TRACE") != nullptr) std::clog << "round " << round << std::endl;
+    const double begun = cpu_seconds();
+    uint64_t fed = 0;
+    const auto enough = [&](uint64_t round) {
+      return timed ? cpu_seconds() - begun >= static_cast<double>(number) : round >= number;
+    };
+    for (uint64_t round = 0; !enough(round); ++round)
+      for (const Sample& sample : corpus) {
+        Rng rng(mix_seed(hash_text(sample.name), round));
+        const std::string bytes = mutated(sample.bytes, rng);
+        if (std::getenv("FUZZ_TRACE") != nullptr)
+          std::clog << sample.name << " round " << round << std::endl;
         target.feed(bytes);
+        ++fed;
       }
-    }
+    std::cout << target.name << ": " << corpus.size() << " files, " << fed << " mutations, "
+              << cpu_seconds() - begun << " s of CPU: every promise held" << std::endl;
+    all += corpus.size();
   }
-  if (files == 0) return 1;
-  std::cout << files << " files, " << fed << " mutations: every promise held\n";
-  return 0;
+  return all == 0 ? 1 : 0;
 }
 #endif
