@@ -1,9 +1,9 @@
 // What strangers send: event streams, lines, JSON-RPC messages and their dispatch, headers, HTTP
 // responses, lists of servers.
 //   fuzz_mcp [AMOUNT] [TARGET]   replays tests/fuzz/corpus/mcp/TARGET, then seeded mutations of
-//                                each file: AMOUNT rounds (default 200), or "1800s" of CPU time for each
-//                                target. A broken promise aborts; with FUZZ_TRACE set the input is
-//                                named by file and round before it is fed.
+//                                each file: AMOUNT rounds (default 200), or "1800s" of CPU time for
+//                                each target. A broken promise aborts; with FUZZ_TRACE set the
+//                                input is named by file and round before it is fed.
 // LLVMFuzzerTestOneInput is the entry for libFuzzer: build with -DSWARM_FUZZ_ENTRY_ONLY and
 // -fsanitize=fuzzer; the first byte chooses the target. Every fixed finding adds its file.
 #include <boost/asio/io_context.hpp>
