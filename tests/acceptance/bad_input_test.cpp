@@ -215,18 +215,52 @@ TEST_CASE("bad input: a server that cannot start is exit code 3") {
 }
 
 TEST_CASE("bad input: an interrupt ends a run with 130, a whole journal and no process left") {
-  const std::string mark = "interrupt-mark-" + std::to_string(::getpid());
-  const Desk desk("hang", kServer + ", normal, " + mark, "60s");
-  const auto ran = desk.start([&](pid_t pid) {
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+    CAPTURE(signal);
+    const std::string mark = "interrupt-mark-" + std::to_string(::getpid());
+    const Desk desk("hang", kServer + ", normal, " + mark, "60s");
+    const auto ran = desk.start([&](pid_t pid) {
+      wait_for(desk.journal, "\"tool.call\"");
+      ::kill(pid, signal);
+    });
+    CHECK(ran.code == 130);
+    CHECK(test::processes_mentioning(mark).empty());
+    const auto content = run::read_journal(desk.journal);
+    REQUIRE(content.has_value());
+    CHECK(content->events.back().type == "run.end");
+    CHECK(has(test::read_file(desk.journal), "\"tool.call\""));  // it was in the middle of a call
+  }
+}
+
+TEST_CASE("bad input: under nohup a run outlives its terminal") {
+  const Desk desk("hang", kServer + ", normal", "2s");
+  test::ProcessOptions options;
+  options.limit = std::chrono::seconds(20);
+  options.while_running = [&](pid_t pid) {
     wait_for(desk.journal, "\"tool.call\"");
+    ::kill(pid, SIGHUP);
+  };
+  const auto ran = test::run_process(
+      {"/bin/sh", "-c", "trap '' HUP; exec \"$0\" run \"$1\" --in task=x --run-id r --json",
+       SWARM_PROGRAM, desk.file},
+      options);
+  CHECK(ran.code == 0);
+  desk.check_journal("succeeded");
+}
+
+TEST_CASE("bad input: an interrupt while a model is written leaves no file") {
+  const test::TempDir dir;
+  const std::string out = (dir.path() / "big.gguf").string();
+  const auto interrupt = [&](pid_t pid) {
+    for (int i = 0; i < 500 && std::filesystem::is_empty(dir.path()); ++i)
+      ::poll(nullptr, 0, 10);
+    CHECK(!std::filesystem::is_empty(dir.path()));
     ::kill(pid, SIGINT);
-  });
+  };
+  const auto ran = swarm_says({"model", "synth", out, "--preset", "qwen3-30b-a3b", "--layers", "4"},
+                              interrupt);
   CHECK(ran.code == 130);
-  CHECK(test::processes_mentioning(mark).empty());
-  const auto content = run::read_journal(desk.journal);
-  REQUIRE(content.has_value());
-  CHECK(content->events.back().type == "run.end");
-  CHECK(has(test::read_file(desk.journal), "\"tool.call\""));  // it was in the middle of a call
+  CHECK(std::filesystem::is_empty(dir.path()));
 }
 
 TEST_CASE("bad input: an interrupt while weights are made ends the run with 130") {
