@@ -5,6 +5,7 @@
 
 #include "engine/chat_codec.h"
 #include "engine/chat_reader.h"
+#include "engine/grammar/schema_compiler.h"
 #include "engine/text/chat_template.h"
 #include "engine/text/tokenizer.h"
 #include "engine/text/tool_call_format.h"
@@ -212,6 +213,14 @@ TextSide open_text_side(const formats::GgufFile& file, int32_t model_vocab) {
       std::make_shared<const Codec>(std::move(*tokenizer), text::ChatTemplate::from_gguf(file));
   return {.codec = std::shared_ptr<const ChatCodec>(codec), .vocab = codec->vocab(),
           .think = codec->think_markers()};
+}
+
+Result<void> check_output_schema(const Json& schema) {
+  grammar::RtnBuilder builder;
+  grammar::RuleSet rules(builder);
+  const auto rule = grammar::SchemaCompiler(rules, schema, "").compile();
+  if (!rule) return rule.error();
+  return {};
 }
 
 }  // namespace swarm::engine

@@ -99,4 +99,8 @@ class ChatCodec {
   virtual bool has_template() const = 0;
 };
 
+// Whether a reply can be bound to this JSON Schema, whatever the model. The error begins with the
+// JSON pointer of the place, "#/properties/a/type: ...". Takes as long as compiling it.
+Result<void> check_output_schema(const Json& schema);
+
 }  // namespace swarm::engine

@@ -13,6 +13,7 @@
 #include "orchestrator/config/mcp_files.h"
 #include "orchestrator/config/references.h"
 #include "orchestrator/config/schema.h"
+#include "orchestrator/config/written_schemas.h"
 
 namespace swarm::config {
 namespace {
@@ -390,7 +391,10 @@ Loaded load_text(const std::string& text, const std::string& name, const std::st
   const Json inputs = resolver.read_inputs();
   resolver.resolve();
   validate(document, out.problems);
-  if (document.kind == Node::Kind::map) check_references(document, out.problems);
+  if (document.kind == Node::Kind::map) {
+    check_references(document, out.problems);
+    check_written_schemas(document, out.problems);
+  }
   sort_problems(out.problems);
   if (!out.problems.empty()) return out;
   out.config = build(document, directory);
