@@ -22,7 +22,7 @@ using engine::TokenId;
 
 constexpr int32_t kTokensMax = 1 << 24;
 
-struct Options {
+struct BenchOptions {
   engine::EngineConfig engine;
   std::vector<int32_t> prompt_tokens{512};
   std::vector<int32_t> new_tokens{128};
@@ -35,7 +35,7 @@ struct Options {
 
 class Bench {
  public:
-  Bench(Engine& engine, const Clock& clock, const Options& options, Interrupt& interrupt)
+  Bench(Engine& engine, const Clock& clock, const BenchOptions& options, Interrupt& interrupt)
       : engine_(engine), clock_(clock), options_(options), interrupt_(interrupt) {}
 
   // Prompt tokens per second: one prompt, nothing known of it, no token produced.
@@ -119,7 +119,7 @@ class Bench {
 
   Engine& engine_;
   const Clock& clock_;
-  const Options& options_;
+  const BenchOptions& options_;
   Interrupt& interrupt_;
   Rng rng_{1};
 };
@@ -129,7 +129,7 @@ struct Case {
   std::function<Result<double>(Bench&)> run;
 };
 
-std::vector<Case> make_cases(const Options& options) {
+std::vector<Case> make_cases(const BenchOptions& options) {
   std::vector<Case> cases;
   for (const int32_t tokens : options.prompt_tokens)
     if (tokens > 0)
@@ -146,7 +146,7 @@ std::vector<Case> make_cases(const Options& options) {
   return cases;
 }
 
-void print_case(const Options& options, const engine::ModelInfo& info, const std::string& name,
+void print_case(const BenchOptions& options, const engine::ModelInfo& info, const std::string& name,
                 std::vector<double> rates, CommandContext& context) {
   std::sort(rates.begin(), rates.end());
   const double median = rates[rates.size() / 2];
@@ -171,8 +171,8 @@ void print_case(const Options& options, const engine::ModelInfo& info, const std
               << " to " << rates.back() << ")" << std::endl;
 }
 
-Result<int> run_bench(const Options& given, CommandContext& context) {
-  Options options = given;
+Result<int> run_bench(const BenchOptions& given, CommandContext& context) {
+  BenchOptions options = given;
   const auto most = std::max_element(options.batches.begin(), options.batches.end());
   if (most != options.batches.end()) {
     options.engine.max_running = std::max(options.engine.max_running, *most);
@@ -202,7 +202,7 @@ Result<int> run_bench(const Options& given, CommandContext& context) {
 
 void register_bench(CLI::App& app, CommandContext& context) {
   CLI::App* sub = app.add_subcommand("bench", "Tokens per second of a model on this machine");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<BenchOptions>();
   add_engine_options(*sub, options->engine);
   expect_whole(sub->add_option("-p", options->prompt_tokens, "prompt lengths, 0 = none"), 0,
                kTokensMax)

@@ -17,7 +17,7 @@ namespace {
 
 namespace dev = engine::device;
 
-struct Options {
+struct DevicesOptions {
   bool json = false;
 };
 
@@ -138,7 +138,7 @@ Json to_json(const Found& found) {
   return {{"devices", std::move(devices)}, {"cuda", std::move(cuda)}};
 }
 
-Result<int> run_devices(const Options& options, CommandContext& context) {
+Result<int> run_devices(const DevicesOptions& options, CommandContext& context) {
   const Found found = find_devices();
   if (options.json) {
     context.out << dump_json(to_json(found)) << "\n";
@@ -152,7 +152,7 @@ Result<int> run_devices(const Options& options, CommandContext& context) {
 
 void register_devices(CLI::App& app, CommandContext& context) {
   CLI::App* sub = app.add_subcommand("devices", "What this machine can compute on");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<DevicesOptions>();
   sub->add_flag("--json", options->json, "print one JSON object");
   set_action(*sub, context, options, run_devices);
 }

@@ -11,7 +11,7 @@
 namespace swarm::cli {
 namespace {
 
-struct Options {
+struct EmbedOptions {
   std::string model = "lexical";
   std::vector<std::string> texts;
   bool json = false;
@@ -20,7 +20,7 @@ struct Options {
 // Undefined (a text without words) is null.
 Json number_or_null(double value) { return std::isnan(value) ? Json(nullptr) : Json(value); }
 
-Result<int> run_embed(const Options& options, CommandContext& context) {
+Result<int> run_embed(const EmbedOptions& options, CommandContext& context) {
   SWARM_TRY(const auto encoder, topology::make_encoder(options.model));
   const std::vector<topology::Embedding> vectors = encoder->embed(options.texts);
   // cosine() with itself is undefined for a text without words.
@@ -64,7 +64,7 @@ Result<int> run_embed(const Options& options, CommandContext& context) {
 
 void register_embed(CLI::App& app, CommandContext& context) {
   CLI::App* sub = app.add_subcommand("embed", "Vectors and cosine matrix of texts");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<EmbedOptions>();
   sub->add_option("--model", options->model, "encoder: lexical")->capture_default_str();
   sub->add_option("TEXT", options->texts, "texts to embed")->required();
   sub->add_flag("--json", options->json, "print one JSON object with unit vectors and cosines");

@@ -17,7 +17,7 @@ namespace {
 using engine::ChatPrompt;
 using engine::Finish;
 
-struct Options {
+struct GenerateOptions {
   engine::EngineConfig engine;
   engine::SamplingParams sampling;
   std::string prompt, messages, prompts;     // exactly one is given
@@ -63,7 +63,7 @@ Result<void> read_tool_choice(const std::string& text, engine::TurnRules& rules)
   return {};
 }
 
-Result<engine::TurnRules> read_rules(const Options& options, const Thinking& thinking,
+Result<engine::TurnRules> read_rules(const GenerateOptions& options, const Thinking& thinking,
                                      CommandContext& context) {
   engine::TurnRules rules{.enable_thinking = thinking.enabled};
   SWARM_TRY_VOID(read_tool_choice(options.tool_choice, rules));
@@ -79,7 +79,7 @@ Result<engine::TurnRules> read_rules(const Options& options, const Thinking& thi
 }
 
 // The conversations to answer, in order.
-Result<std::vector<std::vector<engine::ChatMessage>>> read_chats(const Options& options,
+Result<std::vector<std::vector<engine::ChatMessage>>> read_chats(const GenerateOptions& options,
                                                                  CommandContext& context) {
   std::vector<std::vector<engine::ChatMessage>> chats;
   if (!options.messages.empty()) {
@@ -99,7 +99,7 @@ Result<std::vector<std::vector<engine::ChatMessage>>> read_chats(const Options& 
   return chats;
 }
 
-Result<std::vector<engine::TokenId>> tokens_of(const Options& options,
+Result<std::vector<engine::TokenId>> tokens_of(const GenerateOptions& options,
                                                const engine::ChatCodec& codec,
                                                const ChatPrompt& chat) {
   if (!options.raw && codec.has_template()) return codec.prompt(chat);
@@ -108,7 +108,7 @@ Result<std::vector<engine::TokenId>> tokens_of(const Options& options,
 }
 
 // The grammar calls the schema "output_schema"; people gave it as a file.
-Error in_file(Error error, const Options& options) {
+Error in_file(Error error, const GenerateOptions& options) {
   constexpr std::string_view kSchema = "output_schema";
   if (!error.message.starts_with(kSchema)) return in_flags(std::move(error));
   error.message.erase(0, kSchema.size());
@@ -116,7 +116,7 @@ Error in_file(Error error, const Options& options) {
   return error;
 }
 
-Result<std::vector<GenerationEntry>> make_entries(const Options& options,
+Result<std::vector<GenerationEntry>> make_entries(const GenerateOptions& options,
                                                   const engine::ChatCodec& codec,
                                                   CommandContext& context) {
   SWARM_TRY(const Thinking thinking, read_think(options.think));
@@ -181,7 +181,8 @@ void print_text(const GenerationEntry& entry, std::ostream& out) {
 // Results appear in input order, each as soon as all before it have ended.
 class Printer {
  public:
-  Printer(const Options& options, std::vector<GenerationEntry>& entries, CommandContext& context)
+  Printer(const GenerateOptions& options, std::vector<GenerationEntry>& entries,
+          CommandContext& context)
       : options_(options), entries_(entries), context_(context),
         streams_(!options.json && entries.size() == 1) {}
 
@@ -207,7 +208,7 @@ class Printer {
   }
 
  private:
-  const Options& options_;
+  const GenerateOptions& options_;
   std::vector<GenerationEntry>& entries_;
   CommandContext& context_;
   bool streams_;
@@ -215,7 +216,7 @@ class Printer {
   size_t next_ = 0;
 };
 
-Result<int> run_generate(const Options& options, CommandContext& context) {
+Result<int> run_generate(const GenerateOptions& options, CommandContext& context) {
   if (const auto valid = options.sampling.validate(); !valid) return in_flags(valid.error());
   SWARM_TRY(const auto engine, open_engine(options.engine, context));
   SWARM_TRY(const auto codec, engine->chat());
@@ -251,7 +252,7 @@ void add_sampling_options(CLI::App& sub, engine::SamplingParams& sampling) {
 
 void register_generate(CLI::App& app, CommandContext& context) {
   CLI::App* sub = app.add_subcommand("generate", "Replies of a model to prompts or messages");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<GenerateOptions>();
   add_engine_options(*sub, options->engine);
   CLI::Option_group* source = sub->add_option_group("what to answer");
   source->add_option("--prompt", options->prompt, "a user message")->type_name("TEXT");

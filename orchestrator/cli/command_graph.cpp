@@ -10,7 +10,7 @@
 namespace swarm::cli {
 namespace {
 
-struct Options {
+struct GraphOptions {
   std::string source;
   std::string format = "mermaid";
   std::string dir = ".swarm/runs";
@@ -126,7 +126,7 @@ void print_json(const std::vector<Picture>& pictures, std::ostream& out) {
   out << dump_json({{"graphs", graphs}}) << "\n";
 }
 
-Result<int> run_graph(const Options& options, CommandContext& context) {
+Result<int> run_graph(const GraphOptions& options, CommandContext& context) {
   context.json = options.format == "json";
   std::vector<Picture> pictures;
   std::error_code ignored;
@@ -153,7 +153,7 @@ Result<int> run_graph(const Options& options, CommandContext& context) {
 
 void register_graph(CLI::App& app, CommandContext& context) {
   CLI::App* sub = app.add_subcommand("graph", "Draw a swarm file, or each round of a run");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<GraphOptions>();
   sub->add_option("SOURCE", options->source, "swarm file, run id or run directory")->required();
   sub->add_option("--format", options->format, "mermaid, dot or json")
       ->check(CLI::IsMember({"mermaid", "dot", "json"}))

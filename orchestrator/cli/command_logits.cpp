@@ -20,7 +20,7 @@ using engine::model::LogitsWanted;
 using engine::model::Transformer;
 using engine::model::TransformerOptions;
 
-struct Options {
+struct LogitsOptions {
   std::string model;
   std::vector<std::string> token_lists;      // "1,2,3"
   std::vector<engine::TokenId> tokens = {};  // of all lists
@@ -34,7 +34,7 @@ struct Options {
 constexpr int32_t kPageTokens = 16;
 constexpr int32_t kBatchTokens = 512;
 
-Result<void> check_tokens(const Options& options, const engine::model::ModelConfig& config) {
+Result<void> check_tokens(const LogitsOptions& options, const engine::model::ModelConfig& config) {
   for (const engine::TokenId token : options.tokens) {
     if (token >= 0 && token < config.vocab) continue;
     return invalid_input("--tokens: expected ids from 0 to " + std::to_string(config.vocab - 1) +
@@ -65,7 +65,7 @@ Result<std::vector<engine::TokenId>> parse_tokens(const std::vector<std::string>
 }
 
 // One row per position, or only the last.
-std::vector<std::vector<float>> compute(Transformer& model, const Options& options) {
+std::vector<std::vector<float>> compute(Transformer& model, const LogitsOptions& options) {
   std::vector<int32_t> pages((options.tokens.size() + kPageTokens - 1) / kPageTokens);
   for (size_t i = 0; i < pages.size(); ++i) pages[i] = static_cast<int32_t>(i);
   const std::span<const engine::TokenId> tokens = options.tokens;
@@ -88,7 +88,7 @@ std::vector<std::vector<float>> compute(Transformer& model, const Options& optio
   return rows;
 }
 
-void print(const Options& options, const std::vector<std::vector<float>>& rows,
+void print(const LogitsOptions& options, const std::vector<std::vector<float>>& rows,
            std::ostream& out) {
   for (size_t i = 0; i < rows.size(); ++i) {
     const size_t position = options.tokens.size() - rows.size() + i;
@@ -103,8 +103,8 @@ Result<KvType> kv_type(const std::string& name) {
   return invalid_input("--kv: expected f32, f16, bf16, q8_0 or q4_0, found \"" + name + "\"");
 }
 
-Result<int> run_logits(const Options& given, CommandContext& context) {
-  Options options = given;
+Result<int> run_logits(const LogitsOptions& given, CommandContext& context) {
+  LogitsOptions options = given;
   SWARM_TRY(options.tokens, parse_tokens(options.token_lists));
   SWARM_TRY(auto file, engine::model::open_model(options.model));
   TransformerOptions model_options;
@@ -133,7 +133,7 @@ Result<int> run_logits(const Options& given, CommandContext& context) {
 
 void register_logits(CLI::App& app, CommandContext& context) {
   CLI::App* sub = app.add_subcommand("logits", "From token ids to logits");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<LogitsOptions>();
   sub->add_option("--model", options->model, "GGUF file or synth:PRESET[:TYPE[:LAYERS]]")
       ->required();
   sub->add_option("--tokens", options->token_lists, "token ids, separated by commas")

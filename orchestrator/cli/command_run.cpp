@@ -30,7 +30,7 @@ namespace {
 
 namespace net = boost::asio;
 
-struct Options {
+struct RunOptions {
   FileOptions file;
   std::string id;
   uint64_t seed = 0;
@@ -87,7 +87,7 @@ ScreenSize screen_size() {
 }
 
 // Where the events of the run go.
-run::Listener make_listener(const Options& options, CommandContext& context, LiveView* view) {
+run::Listener make_listener(const RunOptions& options, CommandContext& context, LiveView* view) {
   if (options.json)
     return [&context](std::string_view, const Json&, const std::string& line) {
       context.out << line << "\n" << std::flush;
@@ -172,7 +172,7 @@ run::RunResult drive(const config::Config& config, run::RunSettings settings,
   return std::move(*result);
 }
 
-Result<int> run_run(const Options& options, CommandContext& context) {
+Result<int> run_run(const RunOptions& options, CommandContext& context) {
   const LoadedFile loaded = load_swarm(options.file, /*need_inputs=*/true, context);
   if (!loaded.config) return loaded.code;
   const config::Config& config = *loaded.config;
@@ -217,7 +217,7 @@ Result<int> run_run(const Options& options, CommandContext& context) {
 
 void register_run(CLI::App& app, CommandContext& context) {
   CLI::App* sub = app.add_subcommand("run", "Run a swarm file");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<RunOptions>();
   add_file_options(*sub, options->file);
   sub->add_option("--run-id", options->id, "name of the run; unset = made from the time")
       ->type_name("ID");

@@ -9,7 +9,7 @@
 namespace swarm::cli {
 namespace {
 
-struct Options {
+struct RunsOptions {
   std::string dir = ".swarm/runs";
   std::string run;
   bool json = false;
@@ -17,7 +17,7 @@ struct Options {
 
 std::string answer_text(const Json& answer) { return answer.is_null() ? "-" : as_text(answer); }
 
-Result<int> run_list(const Options& options, CommandContext& context) {
+Result<int> run_list(const RunsOptions& options, CommandContext& context) {
   std::error_code ignored;
   if (!std::filesystem::is_directory(options.dir, ignored))
     return environment_error("no runs: there is no directory \"" + options.dir + "\"");
@@ -53,7 +53,7 @@ std::string usage_text(const Json& usage) {
   return out;
 }
 
-Result<int> run_show(const Options& options, CommandContext& context) {
+Result<int> run_show(const RunsOptions& options, CommandContext& context) {
   SWARM_TRY(const run::StoredRun stored, run::open_run(options.dir, options.run));
   if (options.json) {
     Json events = Json::array();
@@ -81,7 +81,7 @@ Result<int> run_show(const Options& options, CommandContext& context) {
 void register_runs(CLI::App& app, CommandContext& context) {
   CLI::App* sub = app.add_subcommand("runs", "Look at past runs");
   sub->require_subcommand(1);
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<RunsOptions>();
   const auto common = [&](CLI::App& command) {
     command.add_option("--dir", options->dir, "where runs are kept")->capture_default_str();
     command.add_flag("--json", options->json, "JSON instead of text");

@@ -7,7 +7,7 @@
 namespace swarm::cli {
 namespace {
 
-struct Options {
+struct SchemaOptions {
   bool markdown = false;
 };
 
@@ -23,7 +23,7 @@ void print_markdown(std::ostream& out) {
   }
 }
 
-Result<int> run_schema(const Options& options, CommandContext& context) {
+Result<int> run_schema(const SchemaOptions& options, CommandContext& context) {
   if (options.markdown) {
     print_markdown(context.out);
   } else {
@@ -36,7 +36,7 @@ Result<int> run_schema(const Options& options, CommandContext& context) {
 
 void register_schema(CLI::App& app, CommandContext& context) {
   CLI::App* sub = app.add_subcommand("schema", "The JSON Schema of a swarm file");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<SchemaOptions>();
   sub->add_flag("--markdown", options->markdown, "a table of all keys instead");
   set_action(*sub, context, options, run_schema);
 }

@@ -14,7 +14,7 @@ using engine::text::ChatTemplate;
 using engine::text::MarkedText;
 using engine::text::RenderOptions;
 
-struct Options {
+struct TemplateOptions {
   std::string model;
   std::string template_file;
   std::string messages;
@@ -30,7 +30,7 @@ struct Loaded {
   std::string source_name;
 };
 
-Result<Loaded> load_template(const Options& options, CommandContext& context) {
+Result<Loaded> load_template(const TemplateOptions& options, CommandContext& context) {
   Loaded out;
   if (options.model.empty()) {
     SWARM_TRY(const std::string source, read_text(options.template_file, context.in));
@@ -68,7 +68,7 @@ Result<Json> parse_variables(const std::vector<std::string>& list) {
   return out;
 }
 
-Result<int> run_template(const Options& options, CommandContext& context) {
+Result<int> run_template(const TemplateOptions& options, CommandContext& context) {
   if (options.model.empty() == options.template_file.empty())
     return invalid_input("expected either --model or --template");
   SWARM_TRY(Loaded loaded, load_template(options, context));
@@ -101,7 +101,7 @@ Result<int> run_template(const Options& options, CommandContext& context) {
 
 void register_template(CLI::App& app, CommandContext& context) {
   CLI::App* sub = app.add_subcommand("template", "The prompt a chat template makes of messages");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<TemplateOptions>();
   sub->add_option("--model", options->model, "a GGUF file with a chat template");
   sub->add_option("--template", options->template_file, "a file with the template text");
   sub->add_option("--messages", options->messages, "JSON array of messages (- for stdin)")

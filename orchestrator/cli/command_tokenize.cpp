@@ -15,7 +15,7 @@ namespace {
 using engine::TokenId;
 using engine::text::Tokenizer;
 
-struct Options {
+struct TokenizeOptions {
   std::string model;
   std::string text;
   bool decode = false;
@@ -47,8 +47,8 @@ Result<std::vector<TokenId>> parse_ids(std::string_view text, const Tokenizer& t
   }
 }
 
-Result<void> convert(const Options& options, const Tokenizer& tokenizer, std::string_view text,
-                     std::ostream& out) {
+Result<void> convert(const TokenizeOptions& options, const Tokenizer& tokenizer,
+                     std::string_view text, std::ostream& out) {
   if (!options.decode) {
     const std::string normalized = options.nfc ? engine::text::normalize_nfc(text) : "";
     if (options.nfc) text = normalized;
@@ -68,7 +68,7 @@ Result<void> convert(const Options& options, const Tokenizer& tokenizer, std::st
   return {};
 }
 
-Result<int> run_tokenize(const Options& options, CommandContext& context) {
+Result<int> run_tokenize(const TokenizeOptions& options, CommandContext& context) {
   SWARM_TRY(const auto file, engine::model::open_model_shapes(options.model));
   SWARM_TRY(const auto tokenizer, Tokenizer::from_gguf(*file));
   std::string text = options.text;
@@ -97,7 +97,7 @@ Result<int> run_tokenize(const Options& options, CommandContext& context) {
 
 void register_tokenize(CLI::App& app, CommandContext& context) {
   CLI::App* sub = app.add_subcommand("tokenize", "Text to token ids and back");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<TokenizeOptions>();
   sub->add_option("--model", options->model, "a GGUF file or synth:PRESET")->required();
   sub->add_option("TEXT", options->text, "the text, or - for stdin (the default)")
       ->default_str("-");

@@ -10,7 +10,7 @@
 namespace swarm::cli {
 namespace {
 
-struct Options {
+struct TopologyOptions {
   std::string file;
   topology::MatchOptions match;
   bool json = false;
@@ -79,7 +79,7 @@ void print(const Scores& scores, const topology::Routing& routing, std::ostream&
   out << "\n";
 }
 
-Result<int> run_topology(const Options& options, CommandContext& context) {
+Result<int> run_topology(const TopologyOptions& options, CommandContext& context) {
   SWARM_TRY(const std::string text, read_text(options.file, context.in));
   SWARM_TRY(const Json json, parse_json(text, options.file));
   SWARM_TRY(const Scores scores, parse_scores(json, options.file));
@@ -96,7 +96,7 @@ Result<int> run_topology(const Options& options, CommandContext& context) {
 
 void register_topology(CLI::App& app, CommandContext& context) {
   CLI::App* sub = app.add_subcommand("topology", "From a score matrix to edges and order");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<TopologyOptions>();
   sub->add_option("SCORES", options->file,
                   "JSON {\"agents\": [..], \"scores\": [[..]]}, row = consumer, column = provider "
                   "(- for stdin)")

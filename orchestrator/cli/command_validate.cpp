@@ -12,7 +12,7 @@
 namespace swarm::cli {
 namespace {
 
-struct Options {
+struct ValidateOptions {
   FileOptions file;
   bool json = false;
   bool tools = false;
@@ -71,7 +71,7 @@ void print_costs(const std::vector<run::ToolCost>& costs, std::ostream& out) {
   }
 }
 
-Result<int> run_validate(const Options& options, CommandContext& context) {
+Result<int> run_validate(const ValidateOptions& options, CommandContext& context) {
   const LoadedFile loaded = load_swarm(options.file, /*need_inputs=*/false, context);
   if (!loaded.config) return loaded.code;
   const config::Config& config = *loaded.config;
@@ -99,7 +99,7 @@ Result<int> run_validate(const Options& options, CommandContext& context) {
 
 void register_validate(CLI::App& app, CommandContext& context) {
   CLI::App* sub = app.add_subcommand("validate", "Check a swarm file; report every mistake");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ValidateOptions>();
   add_file_options(*sub, options->file);
   sub->add_flag("--tools", options->tools, "start the MCP servers and count their tools, too");
   sub->add_flag("--json", options->json, "print one JSON object");
