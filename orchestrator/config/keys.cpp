@@ -60,7 +60,7 @@ Type sampling_type() {
       optional("presence_penalty", number(-10, 10), "subtracted once per token seen"),
       optional("frequency_penalty", number(-10, 10), "subtracted per occurrence"),
       optional("repeat_penalty", number(0.01, 10), "divides positive logits of seen tokens"),
-  });
+  }, {{"seed", "a run has one seed: say swarm run --seed N"}});
 }
 
 Type model_type() {
@@ -242,7 +242,7 @@ Type policy_type() {
       optional("pins", text(), "file with the tools of pinned servers; relative to the working "
                                "directory",
                ".swarm/pins.json"),
-  });
+  }, {{"permissions", "say deny, allow, ask"}});
 }
 
 Type agent_type() {
@@ -302,7 +302,9 @@ Type topology_type() {
                        optional("k_in", integer(1, 4096), "most providers per agent", 3),
                        optional("descriptor_template", text(),
                                 "what is embedded; {text}, {name}, {goal}", "{text}"),
-                   }), "how needs meet offers (dytopo, matched random)"),
+                   }, {{"embedder", "say encoder"}, {"fallback", "say on_isolated"},
+                       {"self_edges", "nobody sends to itself"}, {"order", kNotYet}}),
+                   "how needs meet offers (dytopo, matched random)"),
           optional("on_isolated", choice({"none", "best", "broadcast"}),
                    "for an agent that nobody matched", "none"),
           optional("first_goal", text(), "task: the task itself; manager: asks it; or the goal",
@@ -392,7 +394,7 @@ Type make_root() {
           optional("graph", map(task_type()), "when; unset = one task for the only topology, else "
                                               "for the only agent"),
           outputs,
-          optional("limits", limits_type(), "ends the run with exit code 4, wall with 1"),
+          optional("limits", limits_type(), "ends the run with exit code 4"),
           optional("journal", journal_type(), "the record of the run"),
       },
       {{"retry", kNotYet}, {"observe", kNotYet}, {"tests", kNotYet}});

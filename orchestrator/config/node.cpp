@@ -3,6 +3,8 @@
 namespace swarm::config {
 namespace {
 
+const Node kNothing{};
+
 bool is_block(const Json& json) {
   return (json.is_object() || json.is_array()) && !json.empty();
 }
@@ -64,6 +66,11 @@ Node* Node::find(std::string_view key) {
   for (Field& field : fields)
     if (field.key == key) return &field.value;
   return nullptr;
+}
+
+const Node& child(const Node& node, std::string_view key) {
+  const Node* found = node.kind == Node::Kind::map ? node.find(key) : nullptr;
+  return found != nullptr ? *found : kNothing;
 }
 
 Json to_json(const Node& node) { return converted(node, false); }

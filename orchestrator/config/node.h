@@ -54,6 +54,9 @@ struct Problem {
   ErrorKind kind = ErrorKind::invalid_input;
 };
 
+// The value of a key; a null scalar when it is absent or node is no map. Lives as long as node.
+const Node& child(const Node& node, std::string_view key);
+
 Json to_json(const Node& node);
 // The same for the record: values that must not be kept are as they were written.
 Json to_record(const Node& node);

@@ -11,13 +11,6 @@
 namespace swarm::config {
 namespace {
 
-const Node kNothing{};
-
-const Node& child(const Node& node, std::string_view key) {
-  const Node* found = node.kind == Node::Kind::map ? node.find(key) : nullptr;
-  return found != nullptr ? *found : kNothing;
-}
-
 std::vector<std::string> names_of(const Node& map) {
   std::vector<std::string> out;
   for (const Node::Field& field : map.fields) out.push_back(field.key);

@@ -10,13 +10,6 @@
 namespace swarm::config {
 namespace {
 
-const Node kNothing{};
-
-const Node& child(const Node& node, std::string_view key) {
-  const Node* found = node.kind == Node::Kind::map ? node.find(key) : nullptr;
-  return found != nullptr ? *found : kNothing;
-}
-
 // Whether something in it is only known when the swarm runs.
 bool is_open(const Node& node) {
   if (node.pending) return true;
@@ -26,9 +19,9 @@ bool is_open(const Node& node) {
                      [](const Node::Field& field) { return is_open(field.value); });
 }
 
-class Checker {
+class SchemaChecker {
  public:
-  Checker(const Node& document, std::vector<Problem>& problems)
+  SchemaChecker(const Node& document, std::vector<Problem>& problems)
       : doc_(document), problems_(problems) {}
 
   void run() {
@@ -98,7 +91,7 @@ class Checker {
 }  // namespace
 
 void check_written_schemas(const Node& document, std::vector<Problem>& problems) {
-  Checker(document, problems).run();
+  SchemaChecker(document, problems).run();
 }
 
 }  // namespace swarm::config

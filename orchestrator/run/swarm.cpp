@@ -247,7 +247,9 @@ class SwarmRun {
     result_.outcome = result_.kind == ErrorKind::budget    ? "budget"
                       : result_.kind == ErrorKind::timeout ? "timeout"
                                                            : "failed";
-    if (result_.kind == ErrorKind::timeout) result_.error = "limits.wall: " + result_.error;
+    if (result_.kind != ErrorKind::timeout) return;
+    result_.kind = ErrorKind::budget;  // time is one: the run was cut, it did not fail
+    result_.error = "limits.wall: " + result_.error;
   }
 
   const config::Config& config_;

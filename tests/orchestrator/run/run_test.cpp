@@ -223,7 +223,7 @@ TEST_CASE("run: the wall limit ends a hanging run, and the journal has its end")
   world.model.then({.label = "A", .before = for_ever});
   const run::RunResult result = world.run();
   CHECK(result.outcome == "timeout");
-  CHECK(result.kind == ErrorKind::timeout);
+  CHECK(result.kind == ErrorKind::budget);  // exit code 4
   CHECK(world.events().back().data["outcome"] == "timeout");
 }
 
