@@ -103,6 +103,7 @@ using PassObserver = std::function<void(const PassEvent&)>;
 struct PassInput {
   std::vector<Message> messages;
   std::optional<Json> output_schema;
+  OutputFormat output_format = OutputFormat::json;
   Deadline deadline;
   uint64_t seed = 0;
   ContextHints hints;
@@ -111,7 +112,8 @@ struct PassInput {
 
 struct PassResult {
   std::string content;                 // final text
-  std::optional<Json> output;          // parsed, when a schema was given and the text is complete
+  OutputFormat format = OutputFormat::json;  // of content, under a schema
+  std::optional<Json> output;          // parsed, when a schema was given and the JSON is complete
   FinishReason finish = FinishReason::stop;
   int32_t turns = 0;
   int32_t tool_calls = 0;
@@ -144,7 +146,7 @@ struct ManagerMessage {
   std::string next_goal, answer_from;
 };
 // with_answer adds "answer" after "private". Closed sets, when not empty, become enums to which ""
-// (nothing needed, nothing offered, no next goal) is added.
+// (nothing needed, nothing offered, no next goal) is added; open descriptors are never blank.
 struct WorkerSchemaOptions {
   bool with_answer = false;
   std::vector<std::string> query_options, key_options;

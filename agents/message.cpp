@@ -26,7 +26,8 @@ Json text_schema(const std::vector<std::string>& options, bool allow_empty) {
 
 Json descriptor_schema(const std::vector<std::string>& options) {
   if (!options.empty()) return text_schema(options, true);
-  return Json{{"type", "string"}, {"maxLength", kDescriptorCharsMax}};
+  // Something besides blanks (section 4.5): an empty one would never be matched.
+  return Json{{"type", "string"}, {"maxLength", kDescriptorCharsMax}, {"pattern", "\\S"}};
 }
 
 // Without blanks around it, and no longer than the schema allows: not every model has a grammar.
@@ -181,10 +182,65 @@ class Scanner {
   std::string cut_;
 };
 
+// Reads blocks <KEY>\nTEXT\n</KEY>, whatever stands between them, as far as they go.
+class TagScanner {
+ public:
+  explicit TagScanner(std::string_view text) : rest_(text) {}
+
+  std::map<std::string, std::string> run() {
+    std::map<std::string, std::string> out;
+    while (take_until("<")) {
+      const auto key = take_until(">");
+      if (!key) break;
+      if (key->empty() || key->front() == '/' || key->find_first_of(" \n<") != key->npos) continue;
+      const std::string end = "</" + std::string(*key) + ">";
+      auto text = take_until(end);
+      if (!text) {
+        // The end itself may be half there.
+        text = rest_.substr(0, rest_.size() - half_of(rest_, "\n" + end));
+        cut_ = *key;
+      }
+      // One line end on each side belongs to the form.
+      if (text->starts_with('\n')) text->remove_prefix(1);
+      if (text->ends_with('\n') && cut_.empty()) text->remove_suffix(1);
+      out.emplace(*key, utf8_sanitize(text->substr(0, text->size() -
+                                                          utf8_incomplete_tail(*text))));
+      if (!cut_.empty()) break;
+    }
+    return out;
+  }
+  const std::string& cut() const { return cut_; }
+
+ private:
+  // What stands before the next `end`, which is consumed.
+  std::optional<std::string_view> take_until(std::string_view end) {
+    const size_t at = rest_.find(end);
+    if (at == std::string_view::npos) return std::nullopt;
+    const std::string_view out = rest_.substr(0, at);
+    rest_.remove_prefix(at + end.size());
+    return out;
+  }
+
+  static size_t half_of(std::string_view text, std::string_view end) {
+    for (size_t size = std::min(text.size(), end.size() - 1); size > 0; --size)
+      if (text.ends_with(end.substr(0, size))) return size;
+    return 0;
+  }
+
+  std::string_view rest_;
+  std::string cut_;
+};
+
 // A member that was read whole by the JSON parser, or what the scanner found of it.
 class Fields {
  public:
   explicit Fields(const PassResult& result) : json_(result.output) {
+    if (result.format == OutputFormat::tags) {
+      TagScanner scanner(result.content);
+      scanned_ = scanner.run();
+      cut_ = scanner.cut();
+      return;
+    }
     if (!json_) {
       if (auto parsed = parse_json(result.content); parsed && parsed->is_object())
         json_ = std::move(*parsed);

@@ -39,6 +39,10 @@ struct Message {
 
 enum class ToolChoice : uint8_t { none, automatic, required };
 
+// How an object under an output schema is written: as JSON, or as one block of raw text for each
+// property, <KEY>\nTEXT\n</KEY>, which spares long code the escapes of JSON strings.
+enum class OutputFormat : uint8_t { json, tags };
+
 // Same meaning and ranges as the engine's sampling parameters; unset = the model's own default.
 struct Sampling {
   std::optional<double> temperature, top_p, min_p;
@@ -79,7 +83,8 @@ struct ModelRequest {
   std::vector<Message> messages;
   std::vector<tools::ToolSpec> tools;
   ToolChoice tool_choice = ToolChoice::automatic;
-  std::optional<Json> output_schema;  // the reply's content is JSON valid against it
+  std::optional<Json> output_schema;  // the reply's content is valid against it
+  OutputFormat output_format = OutputFormat::json;
   Sampling sampling;
   int32_t max_tokens = 1024;
   std::optional<bool> thinking;

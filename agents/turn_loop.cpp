@@ -102,6 +102,7 @@ class Pass {
     request.tools = specs_;
     request.tool_choice = may_call ? ToolChoice::automatic : ToolChoice::none;
     request.output_schema = input_.output_schema;
+    request.output_format = input_.output_format;
     request.sampling = config_.sampling;
     request.sampling.seed = mix_seed(input_.seed, static_cast<uint64_t>(result_.turns));
     request.max_tokens = config_.max_tokens;
@@ -278,7 +279,8 @@ class Pass {
     result_.finish = reply.finish;
     result_.truncated =
         reply.finish == FinishReason::length || reply.finish == FinishReason::deadline;
-    if (!input_.output_schema) return;
+    result_.format = input_.output_format;
+    if (!input_.output_schema || result_.format == OutputFormat::tags) return;
     auto parsed = parse_json(result_.content);
     if (parsed && tools::validate_json(*input_.output_schema, *parsed))
       result_.output = std::move(*parsed);

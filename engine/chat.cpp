@@ -112,6 +112,7 @@ class Codec final : public ChatCodec {
         rules.tool_choice != grammar::ToolChoice::named)
       return std::shared_ptr<const grammar::Grammar>();
     grammar::TurnSpec spec{.output_schema = rules.output_schema,
+                           .output_format = rules.output_format,
                            .tools = {},
                            .tool_choice = rules.tool_choice,
                            .named_tool = rules.named_tool,

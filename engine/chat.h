@@ -46,6 +46,7 @@ struct ChatPrompt {
 // What a turn may say; see grammar::TurnSpec.
 struct TurnRules {
   std::optional<Json> output_schema = {};
+  grammar::OutputFormat output_format = grammar::OutputFormat::json;
   std::vector<ChatTool> tools = {};
   grammar::ToolChoice tool_choice = grammar::ToolChoice::automatic;
   std::string named_tool = {};

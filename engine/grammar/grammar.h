@@ -34,6 +34,10 @@ struct Vocabulary {
 
 enum class ToolChoice : uint8_t { none, automatic, required, named };
 enum class CallFormat : uint8_t { json, coder_xml };
+// How an object under output_schema is written. tags: for each property, in order,
+// <KEY>\nVALUE\n</KEY>, one after another on new lines; VALUE is raw text for strings and JSON for
+// everything else. For long text with quotes and line ends, which JSON strings would escape.
+enum class OutputFormat : uint8_t { json, tags };
 
 struct ToolGrammar {
   std::string name;
@@ -43,6 +47,7 @@ struct ToolGrammar {
 // Everything one assistant turn may say.
 struct TurnSpec {
   std::optional<Json> output_schema;  // the final text is JSON valid against this; else free text
+  OutputFormat output_format = OutputFormat::json;
   std::vector<ToolGrammar> tools;
   ToolChoice tool_choice = ToolChoice::automatic;
   std::string named_tool;  // for ToolChoice::named

@@ -59,6 +59,8 @@ class SchemaCompiler {
   // Strings are raw text (also in unions), everything else JSON. Additional properties are not
   // generated.
   Result<Piece> xml_parameters(Nfa& nfa);
+  // The same as <KEY>\nVALUE\n</KEY>, separated by line ends (OutputFormat::tags).
+  Result<Piece> tagged_properties(Nfa& nfa);
 
  private:
   struct Property {
@@ -81,8 +83,11 @@ class SchemaCompiler {
   Result<Dfa> text(const Json& flat, TextCoding coding, const std::string& path);
   Result<std::vector<Property>> properties(const Json& flat, const std::string& path);
   Result<std::optional<RuleId>> additional(const Json& flat, const std::string& path);
-  Result<Piece> xml_value(Nfa& nfa, const Property& property);
-  Result<Piece> xml_listed(Nfa& nfa, const Json& flat, const std::string& path);
+  Result<Json> xml_object();   // the root, flat; properties() points into it
+  // end: what follows the value, which raw text may not contain.
+  Result<Piece> xml_value(Nfa& nfa, const Property& property, const std::string& end);
+  Result<Piece> xml_listed(Nfa& nfa, const Json& flat, const std::string& path,
+                           const std::string& end);
   Result<std::vector<Json>> xml_branches(const Json& schema, const std::string& path, int nesting);
   Error wrong(const std::string& path, const std::string& what) const {
     return invalid_input(document_.at(path) + ": " + what);

@@ -263,6 +263,14 @@ std::optional<std::vector<Json>> listed_values(const Json& schema) {
   return std::vector<Json>(schema["enum"].begin(), schema["enum"].end());
 }
 
+std::string content_of(const Json& schema) {
+  Json kept = Json::object();
+  for (const auto& [key, value] : schema.items()) {
+    if (!is_annotation(key)) kept[key] = value;
+  }
+  return dump_json(kept);
+}
+
 std::vector<std::string> types_of(const Json& schema) {
   std::vector<std::string> types;
   if (schema.contains("type")) {

@@ -64,6 +64,8 @@ class SchemaDocument {
 
 // The values of enum or const, if the schema has one of them.
 std::optional<std::vector<Json>> listed_values(const Json& schema);
+// The schema without what does not constrain, as a name: equal texts admit equal values.
+std::string content_of(const Json& schema);
 // Type names admitted: the keyword, else what the other keywords imply, else all. "number" comes
 // without "integer".
 std::vector<std::string> types_of(const Json& schema);

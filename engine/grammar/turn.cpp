@@ -91,8 +91,13 @@ class TurnCompiler {
     }
     if (spec_.output_schema) {
       SchemaCompiler schema(rules_, *spec_.output_schema, "output_schema");
-      SWARM_TRY(const RuleId rule, schema.compile());
-      ways.push_back(nfa.call(rule));
+      if (spec_.output_format == OutputFormat::json) {
+        SWARM_TRY(const RuleId rule, schema.compile());
+        ways.push_back(nfa.call(rule));
+      } else {
+        SWARM_TRY(const Piece blocks, schema.tagged_properties(nfa));
+        ways.push_back(blocks);
+      }
       if (!tools_.empty()) ways.push_back(calls(nfa));
       return nfa.any_of(ways);
     }
@@ -191,8 +196,8 @@ std::string turn_key(const TurnSpec& spec) {
   key.push_back(spec.output_schema ? Json::array({*spec.output_schema}) : Json());
   for (const ToolGrammar& tool : spec.tools) key.push_back({tool.name, tool.parameters});
   key.push_back({static_cast<int>(spec.tool_choice), static_cast<int>(spec.call_format),
-                 spec.calls_max, spec.tool_call_begin, spec.tool_call_end, spec.think_begin,
-                 spec.think_end});
+                 static_cast<int>(spec.output_format), spec.calls_max, spec.tool_call_begin,
+                 spec.tool_call_end, spec.think_begin, spec.think_end});
   key.push_back(spec.named_tool);
   return dump_json(key);
 }

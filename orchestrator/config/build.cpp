@@ -399,6 +399,7 @@ class ConfigBuilder {
         options.layers.back().push_back(index(member.get<std::string>()));
     }
     out.protocol = view.text("protocol");
+    if (view.text("format") == "tags") out.format = agents::OutputFormat::tags;
     out.rounds_max = view.child("rounds").number<int32_t>("max");
     out.encoder = match.text("encoder");
     out.descriptor_template = match.text("descriptor_template");

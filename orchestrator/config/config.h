@@ -75,6 +75,7 @@ struct TopologyEntry {
   std::vector<std::string> members;
   std::optional<ManagerEntry> manager;
   std::string protocol;
+  agents::OutputFormat format = agents::OutputFormat::json;   // of the members' messages
   int32_t rounds_max = 5;
   std::string encoder;
   std::string descriptor_template;

@@ -293,6 +293,8 @@ Type topology_type() {
                    }),
                    "sets the goal of each round and halts; unset = all rounds are run"),
           optional("protocol", text(), "first lines of every prompt", ""),
+          optional("format", choice({"json", "tags"}),
+                   "how members write their fields; tags: blocks of raw text, for code", "json"),
           optional("rounds", object({optional("max", integer(1, 1000), "hard limit", 5)}, {
                        {"stop_when", kNotYet}}), "how long"),
           optional("match", object({

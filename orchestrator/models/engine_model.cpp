@@ -50,6 +50,11 @@ engine::grammar::ToolChoice to_choice(agents::ToolChoice choice) {
   return engine::grammar::ToolChoice::automatic;
 }
 
+engine::grammar::OutputFormat to_format(agents::OutputFormat format) {
+  return format == agents::OutputFormat::tags ? engine::grammar::OutputFormat::tags
+                                              : engine::grammar::OutputFormat::json;
+}
+
 agents::Usage to_usage(const engine::Report& report) {
   agents::Usage usage;
   usage.prompt_tokens = report.prompt_tokens;
@@ -135,6 +140,7 @@ Result<engine::Request> EngineModel::to_engine(const agents::ModelRequest& reque
   engine::Request out;
   SWARM_TRY(out.prompt, codec.prompt(chat));
   SWARM_TRY(out.grammar, compile(codec, {.output_schema = request.output_schema,
+                                         .output_format = to_format(request.output_format),
                                          .tools = chat.tools,
                                          .tool_choice = to_choice(request.tool_choice),
                                          .enable_thinking = request.thinking}));

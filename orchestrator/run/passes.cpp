@@ -65,6 +65,7 @@ Async<PassOutcome> run_agent(Environment& environment, const agents::AgentConfig
   agents::PassInput input;
   input.messages = std::move(spec.messages);
   input.output_schema = std::move(spec.output_schema);
+  input.output_format = spec.output_format;
   input.deadline = deadline;
   input.seed = spec.seed;
   input.hints = spec.hints;

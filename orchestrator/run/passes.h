@@ -22,6 +22,7 @@ struct PassSpec {
   Deadline deadline = {};
   std::vector<agents::Message> messages = {};
   std::optional<Json> output_schema = {};
+  agents::OutputFormat output_format = agents::OutputFormat::json;
   agents::ContextHints hints = {};
 };
 

@@ -134,6 +134,7 @@ class Rounds {
     spec.output_schema = agents::worker_schema({.with_answer = answers(config.name),
                                                 .query_options = topology_.query_options,
                                                 .key_options = topology_.key_options});
+    spec.output_format = topology_.format;
     spec.hints = hints();
     const PassOutcome outcome = co_await run_agent(env_, config, std::move(spec));
     member.failure = outcome.failure;

@@ -127,7 +127,8 @@ TEST_CASE("memory: the limit counts characters, not bytes") {
 TEST_CASE("schema: worker and manager fields in their fixed order") {
   CHECK(dump_json(worker_schema({})) ==
         R"({"type":"object","properties":{"public":{"type":"string"},"private":{"type":"string"},)"
-        R"("query":{"type":"string","maxLength":280},"key":{"type":"string","maxLength":280}},)"
+        R"("query":{"type":"string","maxLength":280,"pattern":"\\S"},)"
+        R"("key":{"type":"string","maxLength":280,"pattern":"\\S"}},)"
         R"("required":["public","private","query","key"],"additionalProperties":false})");
   const Json closed = worker_schema(
       {.with_answer = true, .query_options = {"prices", "total"}, .key_options = {"", "x"}});
@@ -208,6 +209,41 @@ TEST_CASE("message: whatever is cut off or wrapped, the readable part is kept") 
       text_only(R"({"status": "s", "extra": {"a": [1, "}"]}, "is_complete": true, "next_g)"));
   CHECK(manager.status == "s");
   CHECK(manager.is_complete);
+}
+
+TEST_CASE("message: tagged blocks are read raw, and what is cut off is named") {
+  const auto tags = [](std::string content) {
+    PassResult result = text_only(std::move(content));
+    result.format = OutputFormat::tags;
+    return parse_worker(result);
+  };
+  const std::string code = "if (a < b)\n  say(\"<private>\");\n";
+  const std::string whole = "<public>\n" + code + "\n</public>\n<private>\n\n</private>\n<answer>\n"
+                            "\xc3\xa4 = 1\n</answer>\n<query>\n a need\n</query>\n<key>\nk\n</key>";
+  const WorkerMessage full = tags(whole);
+  CHECK(full.public_text == code);
+  CHECK(full.private_text.empty());
+  CHECK(full.answer == "\xc3\xa4 = 1");
+  CHECK(full.query == "a need");
+  CHECK(full.key == "k");
+  CHECK(full.cut.empty());
+  for (size_t length = 0; length < whole.size(); ++length) {
+    CAPTURE(length);
+    const WorkerMessage part = tags(whole.substr(0, length));
+    CHECK(full.public_text.starts_with(part.public_text));
+    CHECK(full.answer.starts_with(part.answer));
+    std::string cut;
+    for (const std::string field : {"public", "private", "answer", "query", "key"}) {
+      const size_t begin = whole.find("<" + field + ">\n", field == "private" ? 50 : 0);
+      const size_t end = whole.find("\n</" + field + ">") + field.size() + 4;
+      if (length >= begin + field.size() + 2 && length < end) cut = field;
+    }
+    CHECK(part.cut == cut);
+  }
+  // Without a grammar: something said around the blocks.
+  CHECK(tags("Sure!\n" + whole + "\nDone.").key == "k");
+  CHECK(tags("x < y and y > z <key>k</key>").key == "k");
+  CHECK(tags("nothing").public_text.empty());
 }
 
 TEST_CASE("usage: adding weights the batch mean by output tokens") {

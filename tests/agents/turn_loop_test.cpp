@@ -263,11 +263,12 @@ TEST_CASE("pass: the answer is parsed against the schema") {
     CHECK(result.content == content);
     return result.output;
   };
-  const std::string good = R"({"public": "p", "private": "", "query": "", "key": "k"})";
+  const std::string good = R"({"public": "p", "private": "", "query": "q", "key": "k"})";
   REQUIRE(run(good).has_value());
   CHECK(run(good)->at("key") == "k");
   CHECK_FALSE(run(R"({"public": "p"})").has_value());
   CHECK_FALSE(run("plain text").has_value());
+  CHECK_FALSE(run(R"({"public": "p", "private": "", "query": " ", "key": "k"})").has_value());
 }
 
 TEST_CASE("pass: length and deadline are reported, also with calls pending") {

@@ -198,6 +198,40 @@ TEST_CASE("turn: the XML form writes strings raw and the rest as JSON") {
   CHECK_FALSE(says(start, call("mix", "<parameter=short>\nabc\n</parameter>\n")));
 }
 
+TEST_CASE("turn: tagged blocks hold raw text, in order, each up to its own end") {
+  Workbench bench(byte_vocabulary());
+  TurnSpec spec;
+  spec.output_format = grammar::OutputFormat::tags;
+  spec.output_schema = schema_of(R"({"type": "object", "properties": {
+      "code": {"type": "string"}, "mode": {"enum": ["r", "w", ""]}, "n": {"type": "integer"},
+      "need": {"type": "string", "maxLength": 3, "pattern": "\\S"}},
+      "required": ["code", "mode", "n", "need"]})");
+  const Matcher start = bench.matcher(spec);
+  const auto text = [](const std::string& code, const std::string& mode, const std::string& n,
+                       const std::string& need) {
+    return "<code>\n" + code + "\n</code>\n<mode>\n" + mode + "\n</mode>\n<n>\n" + n +
+           "\n</n>\n<need>\n" + need + "\n</need>";
+  };
+  CHECK(says(start, text("a \"b\" \\ <mode>\n</need>\n", "w", "-7", " x")));
+  CHECK(says(start, text("", "", "0", "\xc3\xa9")));
+  CHECK_FALSE(says(start, text("a\n</code>\nb", "w", "1", "x")));
+  CHECK_FALSE(says(start, text("a", "x", "1", "x")));
+  CHECK_FALSE(says(start, text("a", "w", "one", "x")));
+  CHECK_FALSE(says(start, text("a", "w", "1", "")));
+  CHECK_FALSE(says(start, text("a", "w", "1", "   ")));
+  CHECK_FALSE(says(start, text("a", "w", "1", "abcd")));
+  CHECK_FALSE(says(start, text("a", "w", "1", "x") + "\n"));
+  CHECK_FALSE(says(start, "{\"code\": \"\"}"));
+  // The same rules as JSON are another grammar.
+  spec.output_format = grammar::OutputFormat::json;
+  CHECK_FALSE(says(bench.matcher(spec), text("", "", "0", "x")));
+  spec.output_format = grammar::OutputFormat::tags;
+  spec.output_schema->at("required").erase(0);
+  const auto optional = bench.compiler.compile(spec);
+  REQUIRE_FALSE(optional.has_value());
+  CHECK(optional.error().message.find("optional property in tags") != std::string::npos);
+}
+
 TEST_CASE("turn: in the XML form a string in a union is raw and unlike its siblings") {
   Workbench bench(byte_vocabulary());
   TurnSpec spec = two_tools(ToolChoice::required, CallFormat::coder_xml);

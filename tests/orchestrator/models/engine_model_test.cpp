@@ -7,6 +7,7 @@
 #include <thread>
 #include <vector>
 
+#include "agents/agent.h"
 #include "engine/base/async/deadline.h"
 #include "engine/base/async/nursery.h"
 #include "engine/base/async/run.h"
@@ -162,6 +163,36 @@ TEST_CASE("engine model: a reply that its budget cuts says so, and has no unfini
     CHECK_FALSE(parse_json(reply.content).has_value());   // as far as it was said
   }
   CHECK(cut >= 2);
+}
+
+TEST_CASE("engine model: what workers say has no blank descriptor, in both forms") {
+  const SteadyClock clock;
+  boost::asio::io_context io(1);
+  const auto thread = open_thread(clock);
+  EngineModel model("m", *thread, io.get_executor());
+  int whole = 0, cut = 0;
+  for (const auto format : {agents::OutputFormat::json, agents::OutputFormat::tags})
+    for (uint64_t seed = 0; seed < 12; ++seed) {
+      agents::ModelRequest request = ask("A", seed);
+      request.output_schema = agents::worker_schema({});
+      request.output_format = format;
+      request.max_tokens = 500;
+      const agents::ModelReply reply = run_root(io, model.generate(request));
+      agents::PassResult result;
+      result.content = reply.content;
+      result.format = format;
+      const agents::WorkerMessage message = agents::parse_worker(result);
+      CAPTURE(reply.content);
+      const bool complete = reply.finish == agents::FinishReason::stop;
+      ++(complete ? whole : cut);
+      if (!complete) continue;
+      CHECK(message.cut.empty());
+      CHECK_FALSE(message.query.empty());
+      CHECK_FALSE(message.key.empty());
+      CHECK(reply.content.starts_with(format == agents::OutputFormat::json ? "{" : "<public>"));
+    }
+  CHECK(whole >= 4);
+  MESSAGE("whole: ", whole, ", cut: ", cut);
 }
 
 TEST_CASE("engine model: progress tells queue, prefill and decode, and adds up to the reply") {

@@ -281,6 +281,28 @@ topologies:
   CHECK(in_key["key"] == "Knows prices.");
 }
 
+TEST_CASE("rounds: members may write their fields as tagged blocks; the manager writes JSON") {
+  World world(R"(
+inputs: {task: {required: true}}
+agents: {A: {}, B: {}}
+topologies: {t: {members: [A, B], format: tags, manager: {}, rounds: {max: 1}, answer: [B]}}
+)");
+  world.model.say("<public>\np\n</public>\n<private>\n\"x\" {\n}\n</private>\n<query>\nnothing\n"
+                  "</query>\n<key>\nthe code\n</key>", "A");
+  world.model.say("<public>\n\n</public>\n<private>\n\n</private>\n<answer>\n42\n</answer>\n"
+                  "<query>\nthe code\n</query>\n<key>\nsums\n</key>", "B");
+  world.model.say(manager("ok", true, "", "B"), "Manager");
+  const run::RunResult result = world.run();
+  CAPTURE(world.story());
+  CHECK(result.answer == "42");
+  CHECK_FALSE(result.degraded);
+  CHECK(world.events("agent.message")[0].data["private"] == "\"x\" {\n}");
+  CHECK(world.events("message.delivered").size() == 1);
+  const auto& requests = world.model.requests();
+  CHECK(requests[0].output_format == agents::OutputFormat::tags);
+  CHECK(requests[2].output_format == agents::OutputFormat::json);
+}
+
 TEST_CASE("rounds: a decision that was cut off decides nothing, and the next round asks again") {
   World world(R"(
 inputs: {task: {required: true}}
