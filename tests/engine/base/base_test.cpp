@@ -32,6 +32,21 @@ TEST_CASE("error: the caret stands under the column, tabs kept") {
         "a.yaml:2:4: error: expected a number, found \"x\"\n    2 | \tk: x\n      | \t  ^");
 }
 
+TEST_CASE("error: the caret stands under what the terminal shows, whatever the script") {
+  const auto drawn = [](const std::string& before, const std::string& key) {
+    const Error error{ErrorKind::invalid_input, "x", {"a", 1, static_cast<int>(before.size()) + 1}};
+    const std::string text =
+        render_with_caret(error, before + key + ": 1", static_cast<int>(key.size()));
+    return text.substr(text.rfind("| ") + 2);
+  };
+  CHECK(drawn("{a: abc, ", "turns") == "         ^~~~~");
+  CHECK(drawn("{a: äöü, ", "türns") == "         ^~~~~");
+  CHECK(drawn("{a: 日本, ", "turns") == "          ^~~~~");   // two cells each
+  CHECK(drawn("{a: e\u0301, ", "語") == "       ^~");         // a combining accent takes none
+  const Error far{ErrorKind::invalid_input, "x", {"a", 1, 6}};
+  CHECK(render_with_caret(far, "ab", 1).ends_with("|      ^"));
+}
+
 TEST_CASE("error: did_you_mean suggests only near words") {
   const std::vector<std::string> keys{"model", "agents", "k_in"};
   CHECK(did_you_mean("modle", keys) == "model");
