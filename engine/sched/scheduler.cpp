@@ -59,7 +59,7 @@ Error Scheduler::too_large(int64_t tokens, int32_t pinned) const {
                      std::to_string(pool_.total()) + " of " +
                      std::to_string(limits_.page_tokens) + " tokens";
   if (pinned > 0) text += ", " + std::to_string(pinned) + " of them pinned by others";
-  return invalid_input(text + "; raise kv_bytes_max or lower max_tokens");
+  return invalid_input(text + "; raise engine.kv_bytes_max or lower max_tokens");
 }
 
 StepPlan Scheduler::plan(TimePoint now) {

@@ -223,11 +223,12 @@ Result<int> run_generate(const GenerateOptions& options, CommandContext& context
   SWARM_TRY(std::vector<GenerationEntry> entries, make_entries(options, *codec, context));
   Interrupt interrupt;
   Printer printer(options, entries, context);
-  SWARM_TRY_VOID(run_generation(
+  const Result<void> ran = run_generation(
       *engine, entries,
       {.interrupted = [&] { return interrupt.raised(); },
        .on_delta = [&](size_t, const engine::ChatDelta& delta) { printer.delta(delta); },
-       .on_end = [&](size_t) { printer.flush(); }}));
+       .on_end = [&](size_t) { printer.flush(); }});
+  if (!ran) return in_flags(ran.error());
   printer.flush();
   if (interrupt.raised()) return kExitInterrupted;
   for (const GenerationEntry& entry : entries)

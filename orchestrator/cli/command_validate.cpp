@@ -7,6 +7,7 @@
 #include "orchestrator/cli/files.h"
 #include "orchestrator/cli/mcp_targets.h"
 #include "orchestrator/cli/text.h"
+#include "orchestrator/config/usage.h"
 #include "orchestrator/run/toolbox.h"
 
 namespace swarm::cli {
@@ -71,6 +72,14 @@ void print_costs(const std::vector<run::ToolCost>& costs, std::ostream& out) {
   }
 }
 
+std::vector<std::string> idle_agents(const config::Config& config) {
+  const std::set<std::string> busy = config::agents_at_work(config);
+  std::vector<std::string> idle;
+  for (const config::AgentEntry& agent : config.agents)
+    if (!busy.contains(agent.config.name)) idle.push_back(agent.config.name);
+  return idle;
+}
+
 Result<int> run_validate(const ValidateOptions& options, CommandContext& context) {
   const LoadedFile loaded = load_swarm(options.file, /*need_inputs=*/false, context);
   if (!loaded.config) return loaded.code;
@@ -84,7 +93,8 @@ Result<int> run_validate(const ValidateOptions& options, CommandContext& context
                               {"agents", config.agents.size()},
                               {"topologies", config.topologies.size()},
                               {"tasks", config.tasks.size()},
-                              {"tools", to_json(costs)}})
+                              {"tools", to_json(costs)},
+                              {"unused_agents", idle_agents(config)}})
                 << "\n";
     return code;
   }
@@ -92,6 +102,8 @@ Result<int> run_validate(const ValidateOptions& options, CommandContext& context
               << ", " << counted(std::ssize(config.topologies), "topology", "topologies") << ", "
               << counted(std::ssize(config.tasks), "task") << "\n";
   print_costs(costs, context.out);
+  for (const std::string& agent : idle_agents(config))
+    context.out << "  agent " << agent << ": no task uses it\n";
   return code;
 }
 

@@ -7,6 +7,7 @@
 #include "engine/base/async/nursery.h"
 #include "engine/base/check.h"
 #include "orchestrator/models/grammar_schema.h"
+#include "orchestrator/models/yaml_words.h"
 
 namespace swarm::models {
 namespace {
@@ -220,7 +221,7 @@ Async<agents::ModelReply> EngineModel::converse(Call& call, engine::Request prep
     std::optional<Progress> progress = co_await call.channel->receive();
     SWARM_CHECK(progress.has_value());
     call.ended = progress->refused || progress->finish != engine::Finish::none;
-    if (progress->refused) throw ErrorException(*progress->refused);
+    if (progress->refused) throw ErrorException(in_swarm_file(*progress->refused, name_));
     if (progress->prefill) report({.phase = agents::Phase::prefill});
     // What the engine closed a cut text with was not said by the model: agents read what was said,
     // and a call that was not finished is none.

@@ -8,6 +8,8 @@
 
 #include "engine/base/json.h"
 #include "engine/base/units.h"
+#include "orchestrator/config/usage.h"
+#include "orchestrator/models/yaml_words.h"
 
 namespace swarm::models {
 namespace {
@@ -87,7 +89,8 @@ Result<std::unique_ptr<run::ModelSet>> open_models(
     const config::Config& config, Executor executor, const Clock& clock, Log& log,
     std::stop_token stop, EnginePool& pool) {
   std::set<std::string> used;
-  for (const config::AgentEntry& agent : config.agents) used.insert(agent.model);
+  for (const std::string& agent : config::agents_at_work(config))
+    used.insert(config.agent(agent)->model);
   for (const config::TopologyEntry& topology : config.topologies)
     if (topology.manager) used.insert(topology.manager->model);
   auto models = std::make_unique<Models>(log);
@@ -110,12 +113,20 @@ run::ModelFactory model_factory(const engine::kernels::Accelerator* accelerator)
 Result<void> Models::add(const config::ModelEntry& entry, Executor executor, const Clock& clock,
                          std::stop_token stop, EnginePool& pool) {
   if (entry.provider == config::Provider::scripted) {
-    SWARM_TRY(scripts_[entry.name], open_script(entry.script, clock));
+    auto script = open_script(entry.script, clock);
+    if (!script) {
+      // Said as a message of the run, which has no place of its own.
+      Error error = script.error();
+      if (!error.location.file.empty()) error.message = entry.script + ": " + error.message;
+      error.message = "models." + entry.name + ": " + error.message;
+      return error;
+    }
+    scripts_[entry.name] = std::move(*script);
     return {};
   }
   auto thread = pool.open(entry.engine, clock, std::move(stop));
   if (!thread) {
-    Error error = thread.error();
+    Error error = in_swarm_file(thread.error(), entry.name);
     error.message = "models." + entry.name + ": " + error.message;
     return error;
   }

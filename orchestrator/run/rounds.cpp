@@ -194,6 +194,7 @@ class Rounds {
       ++failures;
       degraded_ = true;
       if (first.empty()) first = name(i) + ": " + member.failure;
+      failure_last_ = name(i) + " in round " + std::to_string(round_) + ": " + member.failure;
     }
     const std::string where = " in round " + std::to_string(round_);
     if (failures == count()) return "every agent failed" + where + "; " + first;
@@ -392,6 +393,7 @@ class Rounds {
     } else {
       out.outcome = "no_answer";
       out.error = "the rounds ended, but nobody gave an answer";
+      if (!failure_last_.empty()) out.error += "; the last that failed was " + failure_last_;
     }
     return out;
   }
@@ -423,6 +425,7 @@ class Rounds {
   int32_t round_ = 0;                // counted from 1
   int32_t rounds_done_ = 0;
   int32_t decisions_cut_ = 0;
+  std::string failure_last_;         // "Clerk in round 2: why"
   bool degraded_ = false;
 };
 

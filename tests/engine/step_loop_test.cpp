@@ -68,8 +68,8 @@ TEST_CASE("step_loop: what can never be answered is refused with the numbers") {
   CHECK(refusal(loop.submit({.prompt = prompt_of(1, 64)}, nullptr)) ==
         "prompt: expected at most 63 tokens for a context of 64, found 64");
   CHECK(refusal(loop.submit({.prompt = prompt_of(1, 10), .max_tokens = 8}, nullptr)) ==
-        "request needs 5 KV pages for 17 tokens, the cache has 4 of 4 tokens; raise kv_bytes_max "
-        "or lower max_tokens");
+        "request needs 5 KV pages for 17 tokens, the cache has 4 of 4 tokens; raise "
+        "engine.kv_bytes_max or lower max_tokens");
   CHECK(refusal(loop.submit({.prompt = {kVocab}}, nullptr)) ==
         "prompt: expected token ids in [0, 48), found 48");
   CHECK(refusal(loop.submit({.prompt = {1}, .max_tokens = 0}, nullptr)) ==

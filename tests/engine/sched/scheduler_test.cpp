@@ -221,7 +221,7 @@ TEST_CASE("scheduler: kept pages give way only to what could not run otherwise, 
   REQUIRE(!refused);
   CHECK(refused.error().message ==
         "request needs 4 KV pages for 7 tokens, the cache has 4 of 2 tokens, 1 of them pinned by "
-        "others; raise kv_bytes_max or lower max_tokens");
+        "others; raise engine.kv_bytes_max or lower max_tokens");
   bench.add({.tokens = {1, 2, 9, 9, 9, 9, 9}, .new_tokens_max = 1});   // over the pinned prefix
   bench.run();
 }

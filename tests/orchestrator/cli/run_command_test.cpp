@@ -107,6 +107,42 @@ TEST_CASE("cli: exit codes tell invalid input, environment and budget apart") {
   CHECK(missing.err.find("none.gguf") != std::string::npos);
 }
 
+TEST_CASE("cli: errors of models name the file and the keys that the user wrote") {
+  const Project project;
+  const auto says = [&](const std::string& models) {
+    const Ran ran = run({"run", project.file, "--in", "task=x", "--quiet", "--set",
+                         "models={m: {" + models + "}}"});
+    CHECK(ran.code != 0);
+    return ran.err;
+  };
+  test::write_file(project.dir.path() / "bad.json", "[]");
+  CHECK(says("provider: scripted, script: bad.json").find("models.m: ") != std::string::npos);
+  CHECK(says("provider: scripted, script: bad.json").find("bad.json: expected {\"replies\"") !=
+        std::string::npos);
+  const std::string context =
+      says("provider: engine, weights: \"synth:qwen3moe-tiny:F32:2\", context: 10000000");
+  CHECK(context.find("models.m.context: expected at most") != std::string::npos);
+  CHECK(context.find("context_max") == std::string::npos);
+}
+
+TEST_CASE("cli: an agent that no task uses is named, and its model is not opened") {
+  const Project project;
+  std::string text = test::read_file(project.file);
+  text.replace(text.find("models: {"), 9, "models: {none: {provider: engine, weights: no.gguf}, ");
+  text.replace(text.find("agents: {"), 9, "agents: {Spare: {model: none}, ");
+  text.replace(text.find("A: {instr"), 4, "A: {model: fake, ");
+  text.replace(text.find("B: {instr"), 4, "B: {model: fake, ");
+  text.replace(text.find("manager: {}"), 11, "manager: {model: fake}");
+  test::write_file(project.file, text);
+  const Ran ran = run({"run", project.file, "--in", "task=x", "--quiet"});
+  CAPTURE(ran.err);
+  CHECK(ran.code == 0);
+  CHECK(run({"validate", project.file}).out.find("agent Spare: no task uses it") !=
+        std::string::npos);
+  const Json said = parse_json(run({"validate", project.file, "--json"}).out).value();
+  CHECK(said["unused_agents"] == Json::array({"Spare"}));
+}
+
 TEST_CASE("cli: a dry run prints the plan and leaves no trace") {
   const Project project;
   const Ran ran = run({"run", project.file, "--in", "task=x", "--dry-run", "--json"});

@@ -303,6 +303,21 @@ topologies: {t: {members: [A, B], format: tags, manager: {}, rounds: {max: 1}, a
   CHECK(requests[2].output_format == agents::OutputFormat::json);
 }
 
+TEST_CASE("rounds: where nobody answered, the last failure says why") {
+  World world(R"(
+inputs: {task: {required: true}}
+agents: {A: {}, B: {}}
+topologies: {t: {members: [A, B], rounds: {max: 1}, answer: [B]}}
+)");
+  world.model.say(worker("a"), "A");
+  world.model.fail(Error{ErrorKind::overloaded, "the engine's queue is full"}, "B");
+  const run::RunResult result = world.run();
+  CHECK(result.outcome == "no_answer");
+  CHECK(result.error ==
+        "the rounds ended, but nobody gave an answer; the last that failed was B in round 1: "
+        "overloaded: the engine's queue is full");
+}
+
 TEST_CASE("rounds: a decision that was cut off decides nothing, and the next round asks again") {
   World world(R"(
 inputs: {task: {required: true}}
