@@ -1,6 +1,7 @@
 #include "orchestrator/cli/ask.h"
 
 #include <fcntl.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <boost/asio/posix/stream_descriptor.hpp>
@@ -14,7 +15,7 @@ namespace {
 
 namespace net = boost::asio;
 
-constexpr size_t kArgumentsMax = 600;
+constexpr size_t kArgumentsMax = 300;
 constexpr size_t kLineMax = 1000;
 
 // The reactor makes the terminal non-blocking for everybody who shares it.
@@ -48,15 +49,19 @@ Async<std::string> read_line() {
   co_return line;
 }
 
-Async<bool> ask(std::function<void(const std::string& line)> show, run::Question question) {
-  show(question_text(question));
+Async<run::Consent> ask(std::function<void(const std::string& line)> show,
+                        run::Question question) {
+  ::tcflush(STDIN_FILENO, TCIFLUSH);
+  for (const std::string& line : question_lines(question)) show(line);
   const std::string line = co_await read_line();
-  co_return line == "y" || line == "Y" || line == "yes";
+  if (line == "a" || line == "A" || line == "always") co_return run::Consent::always;
+  const bool yes = line == "y" || line == "Y" || line == "yes";
+  co_return yes ? run::Consent::yes : run::Consent::no;
 }
 
 }  // namespace
 
-std::string question_text(const run::Question& question) {
+std::vector<std::string> question_lines(const run::Question& question) {
   // JSON escapes control characters, so nothing a model writes moves the cursor.
   std::string arguments = question.arguments.dump(-1, ' ', /*ensure_ascii=*/true,
                                                   Json::error_handler_t::replace);
@@ -64,8 +69,8 @@ std::string question_text(const run::Question& question) {
     arguments.resize(kArgumentsMax);
     arguments += "...";
   }
-  return question.agent + " wants to call " + question.tool + " " + arguments + " (" +
-         question.rule + "): allow? [y/N]";
+  return {question.agent + " wants to call " + question.tool + " " + arguments,
+          "allow? y = yes, N = no, a = always in this run (rule: " + question.rule + ")"};
 }
 
 run::Ask make_ask(std::function<void(const std::string& line)> show) {

@@ -3,17 +3,21 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "orchestrator/orchestrator.h"
 
 namespace swarm::cli {
 
-// Asks through show() and reads one line from standard input; anything but yes means no. The end of
-// the input means no. Cancelling a question leaves the terminal as it was.
+// Asks through show() and reads one line from standard input: y, yes, a, always; anything else
+// means no, and so does the end of the input. What was typed before the question answers nothing.
+// Cancelling a question leaves the terminal as it was.
 run::Ask make_ask(std::function<void(const std::string& line)> show);
 
-// "Clerk wants to call shell {"command":"ls"} (ask shell): allow? [y/N]": one line whatever the
-// model wrote: control characters are shown as \u escapes, long arguments are cut.
-std::string question_text(const run::Question& question);
+// Two lines, whatever the model wrote: control characters are shown as \u escapes, long arguments
+// are cut.
+//   Clerk wants to call shell {"command":"ls"}
+//   allow? y = yes, N = no, a = always in this run (rule: ask shell)
+std::vector<std::string> question_lines(const run::Question& question);
 
 }  // namespace swarm::cli

@@ -13,13 +13,17 @@ PolicyGuard::PolicyGuard(const tools::Policy& policy, config::Unattended unatten
   turn_.try_send(true);
 }
 
-Async<bool> PolicyGuard::ask(Question question) {
+Async<Consent> PolicyGuard::ask(Question question) {
   co_await turn_.receive();
   struct Turn {
     Channel<bool>& turns;
     ~Turn() { turns.try_send(true); }
   } turn{turn_};
-  co_return co_await ask_(std::move(question));
+  const std::string key = question.tool + "\n" + question.rule;
+  if (always_.contains(key)) co_return Consent::always;  // said while this call waited
+  const Consent consent = co_await ask_(std::move(question));
+  if (consent == Consent::always) always_.insert(key);
+  co_return consent;
 }
 
 Async<std::string> PolicyGuard::admit(const tools::ToolSpec& spec, const Json& arguments,
@@ -27,14 +31,18 @@ Async<std::string> PolicyGuard::admit(const tools::ToolSpec& spec, const Json& a
   const tools::Decision decision = policy_.decide(spec, arguments);
   bool allowed = decision.verdict == Verdict::allow;
   std::string by;
-  if (decision.verdict == Verdict::ask && ask_) {
+  if (always_.contains(spec.name + "\n" + decision.rule)) {
+    allowed = true;
+    by = "person, always";
+  } else if (decision.verdict == Verdict::ask && ask_) {
     Question question;
     question.agent = context.agent;
     question.tool = spec.name;
     question.rule = decision.rule;
     question.arguments = arguments;
-    allowed = co_await ask(std::move(question));
-    by = "person";
+    const Consent consent = co_await ask(std::move(question));
+    allowed = consent != Consent::no;
+    by = consent == Consent::always ? "person, always" : "person";
   } else if (decision.verdict == Verdict::ask) {
     allowed = unattended_ == config::Unattended::allow;
     by = "unattended";

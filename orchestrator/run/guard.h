@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <set>
 #include <string>
 
 #include "engine/base/async/channel.h"
@@ -18,8 +19,10 @@ struct Question {
   std::string agent, tool, rule;
   Json arguments;
 };
-// True: make the call. Asked one at a time. Empty: there is nobody to ask.
-using Ask = std::function<Async<bool>(Question question)>;
+// always: also the later calls of this tool that come under the same rule, until the run ends.
+enum class Consent : uint8_t { no, yes, always };
+// Asked one at a time. Empty: there is nobody to ask.
+using Ask = std::function<Async<Consent>(Question question)>;
 
 class PolicyGuard final : public tools::Guard {
  public:
@@ -31,13 +34,14 @@ class PolicyGuard final : public tools::Guard {
                            const tools::ToolContext& context) override;
 
  private:
-  Async<bool> ask(Question question);
+  Async<Consent> ask(Question question);
 
   const tools::Policy& policy_;
   const config::Unattended unattended_;
   const Ask ask_;
   Recorder& recorder_;
   Channel<bool> turn_;
+  std::set<std::string> always_;   // tool and rule
 };
 
 }  // namespace swarm::run
