@@ -28,14 +28,25 @@ struct AgentConfig {
   int32_t max_tokens = 1024;           // new tokens in one turn
   int32_t memory_chars_max = 64 * 1024;
   int32_t tool_result_bytes_max = 64 * 1024;
-  // Estimated tokens of tool definitions; beyond, the model sees search_tools and call_tool.
+  // Tokens of tool definitions; beyond, the model sees search_tools and call_tool.
   int32_t tool_tokens_max = 0;         // 0 = no limit
   Sampling sampling;
   std::optional<bool> thinking;
 };
 
-// About how many tokens the definitions of tools take in a prompt: four bytes each.
-size_t definition_tokens(std::span<const tools::ToolSpec> specs);
+// Tokens of a text; nullopt: no tokenizer.
+using TokenCounter = std::function<std::optional<size_t>(std::string_view text)>;
+// What the definitions of tools take in a prompt, without what a template puts around them. exact:
+// counted; else estimated at four bytes each.
+struct DefinitionCost {
+  size_t tokens = 0;
+  bool exact = false;
+};
+DefinitionCost definition_cost(std::span<const tools::ToolSpec> specs,
+                               const TokenCounter& count = {});
+// Whether that is at most so many tokens; counts only where bytes do not tell already.
+bool definitions_fit(std::span<const tools::ToolSpec> specs, size_t tokens_max,
+                     const TokenCounter& count);
 
 // Lines "[round] author: text"; append-only. Continuation lines of multi-line text are indented by
 // two spaces, so that routed text can never forge a line of its own. Trimming drops whole lines
@@ -129,7 +140,8 @@ struct PassResult {
 // whole calls run and the model is told; it ends the pass where no further calls are allowed. The
 // last turn, and the turn after a call that
 // had already failed three times with the same arguments, may not call tools. Turn n (from 1)
-// samples with mix_seed(input.seed, n). Tool events are observed when they happen. Throws what the
+// samples with mix_seed(input.seed, n). Tools that join the registry are offered from the next turn
+// on, behind the others. Tool events are observed when they happen. Throws what the
 // model throws, and ErrorException{invalid_input} for a tool name that the registry lacks.
 // model, registry and config outlive the call; observe may be empty.
 Async<PassResult> run_pass(Model& model, const tools::Registry& registry, const AgentConfig& config,

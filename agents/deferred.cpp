@@ -41,6 +41,14 @@ Json definition(const tools::ToolSpec& spec) {
               {"parameters", spec.parameters}};
 }
 
+// One line each, as chat templates write them.
+std::string definition_text(std::span<const tools::ToolSpec> specs) {
+  std::string out;
+  for (const tools::ToolSpec& spec : specs)
+    out += dump_json_spaced(Json{{"type", "function"}, {"function", definition(spec)}}) + "\n";
+  return out;
+}
+
 tools::ToolSpec meta(const char* name, std::string description, Json parameters) {
   tools::ToolSpec spec;
   spec.name = name;
@@ -53,11 +61,18 @@ tools::ToolSpec meta(const char* name, std::string description, Json parameters)
 
 }  // namespace
 
-size_t definition_tokens(std::span<const tools::ToolSpec> specs) {
-  size_t bytes = 0;
-  for (const tools::ToolSpec& spec : specs)
-    bytes += dump_json_spaced(Json{{"type", "function"}, {"function", definition(spec)}}).size();
-  return (bytes + kBytesPerToken - 1) / kBytesPerToken;
+DefinitionCost definition_cost(std::span<const tools::ToolSpec> specs, const TokenCounter& count) {
+  const std::string text = definition_text(specs);
+  if (count)
+    if (const std::optional<size_t> tokens = count(text)) return {*tokens, true};
+  return {(text.size() + kBytesPerToken - 1) / kBytesPerToken, false};
+}
+
+bool definitions_fit(std::span<const tools::ToolSpec> specs, size_t tokens_max,
+                     const TokenCounter& count) {
+  // No token is shorter than a byte.
+  if (definition_text(specs).size() <= tokens_max) return true;
+  return definition_cost(specs, count).tokens <= tokens_max;
 }
 
 DeferredTools::DeferredTools(std::vector<tools::ToolSpec> specs) : specs_(std::move(specs)) {
@@ -77,6 +92,10 @@ DeferredTools::DeferredTools(std::vector<tools::ToolSpec> specs) : specs_(std::m
                 {"properties", {{"name", text}, {"arguments", {{"type", "object"}}}}},
                 {"required", Json::array({"name", "arguments"})},
                 {"additionalProperties", false}}));
+}
+
+void DeferredTools::add(std::vector<tools::ToolSpec> specs) {
+  for (tools::ToolSpec& spec : specs) specs_.push_back(std::move(spec));
 }
 
 Result<std::string> DeferredTools::search(const Json& arguments) const {

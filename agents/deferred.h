@@ -18,6 +18,9 @@ class DeferredTools {
 
   explicit DeferredTools(std::vector<tools::ToolSpec> specs);
 
+  // Tools that came later: found by a search, while the definitions stay as the model knows them.
+  void add(std::vector<tools::ToolSpec> specs);
+
   // What the model sees.
   const std::vector<tools::ToolSpec>& definitions() const { return definitions_; }
   // Definitions of the best hits, one JSON object per line; the names of all when nothing fits.

@@ -62,4 +62,6 @@ std::string_view to_string(Phase phase) {
   return "unknown";
 }
 
+std::optional<size_t> Model::count_tokens(std::string_view) const { return std::nullopt; }
+
 }  // namespace swarm::agents

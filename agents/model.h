@@ -127,6 +127,8 @@ class Model {
   // Throws ErrorException (environment, overloaded, invalid_input: prompt too long ...).
   virtual Async<ModelReply> generate(ModelRequest request) = 0;
   virtual std::string_view name() const = 0;
+  // By its own tokenizer; nullopt: there is none at hand.
+  virtual std::optional<size_t> count_tokens(std::string_view text) const;
 };
 
 }  // namespace swarm::agents

@@ -55,11 +55,11 @@ class Pass {
         observe_(std::move(observe)) {}
 
   Async<PassResult> run() {
-    collect_tools();
     const int32_t turns_max = std::max(config_.max_turns, 1);
     ModelReply reply;
     while (true) {
       ++result_.turns;
+      take_new_tools();
       const bool may_call = !specs_.empty() && result_.turns < turns_max && !exhausted_;
       reply = co_await model_turn(may_call);
       const bool called = !reply.tool_calls.empty() || !reply.malformed_calls.empty();
@@ -74,7 +74,17 @@ class Pass {
   }
 
  private:
-  void collect_tools() {
+  // What joined the registry since the last turn comes behind what the model has read, batch by
+  // batch: the prompt of this pass, and of the next ones, keeps its prefix.
+  void take_new_tools() {
+    for (; next_batch_ <= registry_.last_batch(); ++next_batch_) {
+      std::vector<tools::ToolSpec> found = tools_of_batch(next_batch_);
+      if (!found.empty()) show(std::move(found));
+    }
+  }
+
+  std::vector<tools::ToolSpec> tools_of_batch(size_t batch) {
+    std::vector<tools::ToolSpec> out;
     for (const std::string& pattern : config_.tools) {
       std::vector<tools::Tool*> found;
       if (tools::Tool* tool = registry_.find(pattern)) {
@@ -85,14 +95,28 @@ class Pass {
         found = std::move(*selected);
       }
       for (const tools::Tool* tool : found)
-        if (allowed_.insert(tool->spec().name).second) specs_.push_back(tool->spec());
+        if (registry_.batch_of(*tool) == batch && allowed_.insert(tool->spec().name).second)
+          out.push_back(tool->spec());
     }
+    return out;
+  }
+
+  // Tools that are too many wait behind a search: all of them when it is known from the start, else
+  // those that came last.
+  void show(std::vector<tools::ToolSpec> found) {
+    if (deferred_) return deferred_->add(std::move(found));
+    std::vector<tools::ToolSpec> all = specs_;
+    all.insert(all.end(), found.begin(), found.end());
     const auto tokens_max = static_cast<size_t>(std::max(config_.tool_tokens_max, 0));
     const bool taken = allowed_.contains(DeferredTools::kSearch) ||
                        allowed_.contains(DeferredTools::kCall);
-    if (tokens_max == 0 || taken || definition_tokens(specs_) <= tokens_max) return;
-    deferred_.emplace(std::exchange(specs_, {}));
-    specs_ = deferred_->definitions();
+    const TokenCounter count = [this](std::string_view text) { return model_.count_tokens(text); };
+    if (tokens_max == 0 || taken || definitions_fit(all, tokens_max, count)) {
+      specs_ = std::move(all);
+      return;
+    }
+    deferred_.emplace(std::move(found));
+    specs_.insert(specs_.end(), deferred_->definitions().begin(), deferred_->definitions().end());
   }
 
   Async<ModelReply> model_turn(bool may_call) {
@@ -304,6 +328,7 @@ class Pass {
   PassObserver observe_;
   std::vector<tools::ToolSpec> specs_;       // what the model sees
   std::optional<DeferredTools> deferred_;    // what it does not see, when that is too much
+  size_t next_batch_ = 0;                    // of the registry
   std::set<std::string> allowed_;
   std::set<std::string> used_ids_;
   std::map<std::string, int> failures_;  // same_call() -> how often

@@ -29,8 +29,10 @@ struct ImportedServer {
   Era era = Era::automatic;
   std::optional<std::chrono::milliseconds> start_timeout, call_timeout;
   std::vector<std::string> include_tools = {}, exclude_tools = {};
-  std::vector<std::string> approved_tools = {};  // "*" = all of them
-  Json oauth;                              // as written; null = nothing was said
+  std::vector<std::string> approved_tools = {};  // globs; "*" = all of them
+  std::optional<bool> required;            // unset: nothing was said
+  bool authorize = false;                  // OAuth, with what is known of it beforehand:
+  std::string client_id, client_secret, redirect_uri;
   std::vector<std::string> warnings = {};  // what was not understood, and ignored
   std::string problem;                     // why it cannot be used; "" = it can
 };

@@ -36,7 +36,10 @@ Json to_json(const Plan& plan) {
 
 RunSettings real_settings(const engine::kernels::Accelerator* accelerator) {
   RunSettings settings;
-  settings.make_session = mcp::make_session;
+  settings.make_session = [](mcp::ServerConfig config, Executor executor, Log& log,
+                             mcp::ClientHooks hooks) -> std::unique_ptr<mcp::Session> {
+    return mcp::make_client(std::move(config), std::move(executor), log, std::move(hooks));
+  };
   settings.make_http_get = mcp::make_http_get;
   settings.open_models = models::model_factory(accelerator);
   return settings;

@@ -17,6 +17,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/base/async/task.h"
@@ -28,6 +29,7 @@
 #include "orchestrator/run/environment.h"
 #include "orchestrator/run/guard.h"
 #include "orchestrator/run/model_set.h"
+#include "orchestrator/run/servers.h"
 #include "tools/http_fetch.h"
 
 namespace swarm::engine::kernels {
@@ -65,8 +67,8 @@ struct RunSettings {
   std::string version = {};                 // of the program, for the journal
   Listener listener = {};
   ProgressListener on_progress = {};
-  // How servers are started: mcp::make_session, or doubles.
-  std::function<std::unique_ptr<mcp::Session>(mcp::ServerConfig, Executor, Log&)> make_session = {};
+  // How servers are started: mcp::make_client, or doubles.
+  MakeSession make_session = {};
   // How the declared models are opened: models::open_models, or doubles.
   ModelFactory open_models = {};
   // Who consents to calls that the policy wants asked; empty: nobody, then it is unattended.
@@ -92,6 +94,8 @@ struct RunResult {
   Json outputs;
   int32_t rounds = 0;
   bool degraded = false;
+  // Servers that were not there in the end, and why.
+  std::vector<std::pair<std::string, std::string>> servers_missing;
   Totals totals;
   std::chrono::nanoseconds wall{0};
 };

@@ -22,7 +22,7 @@ Result<Policy::Rule> Policy::parse(const std::string& text) {
   Rule rule;
   rule.text = text;
   const size_t colon = text.find(':');
-  rule.tool = public_form(text.substr(0, colon));
+  rule.tool = text.substr(0, colon);
   const auto bad = [&](const char* what) {
     return invalid_input("rule \"" + text + "\": expected TOOL or TOOL:ARGUMENT=VALUE, " + what);
   };
@@ -44,7 +44,7 @@ Result<Policy::Rule> Policy::parse(const std::string& text) {
 
 Result<Policy> Policy::make(const PolicyRules& rules) {
   Policy policy;
-  policy.declared_ = true;
+  policy.declared_ = rules.declared;
   const auto add = [](const std::vector<std::string>& texts,
                       std::vector<Rule>& list) -> Result<void> {
     for (const std::string& text : texts) {
@@ -56,11 +56,12 @@ Result<Policy> Policy::make(const PolicyRules& rules) {
   SWARM_TRY_VOID(add(rules.deny, policy.deny_));
   SWARM_TRY_VOID(add(rules.allow, policy.allow_));
   SWARM_TRY_VOID(add(rules.ask, policy.ask_));
+  SWARM_TRY_VOID(add(rules.approved, policy.approved_));
   return policy;
 }
 
 bool Policy::fits(const Rule& rule, const ToolSpec& spec, const Json& arguments, bool all) {
-  if (!glob_matches(rule.tool, spec.name)) return false;
+  if (!names_tool(rule.tool, spec)) return false;
   if (rule.path.empty()) return true;
   const Json* at = &arguments;
   if (rule.path.size() != 1 || rule.path[0] != "*") {
@@ -86,6 +87,8 @@ Decision Policy::decide(const ToolSpec& spec, const Json& arguments) const {
   if (const Rule* rule = first(deny_, false)) return {Verdict::deny, "deny " + rule->text};
   if (const Rule* rule = first(allow_, true)) return {Verdict::allow, "allow " + rule->text};
   if (const Rule* rule = first(ask_, false)) return {Verdict::ask, "ask " + rule->text};
+  if (const Rule* rule = first(approved_, true))
+    return {Verdict::allow, "approved with its server: " + rule->text};
   if (spec.effect == Effect::read) return {Verdict::allow, "default: it only reads"};
   if (declared_) return {Verdict::ask, "default: it has effects and no rule names it"};
   return {Verdict::deny, "default: it has effects and there is no policy"};

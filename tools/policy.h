@@ -1,4 +1,5 @@
-// tools/policy.h — PUBLIC. Which calls may be made: deny, then allow, then ask, then by effect.
+// tools/policy.h — PUBLIC. Which calls may be made: deny, then allow, then ask, then what was
+// approved together with a server, then by effect.
 // A rule is TOOL or TOOL:ARGUMENT=VALUE, both sides globs of '*' and '?': "fs/write_*",
 // "shell:command=git *". ARGUMENT is a name, a path of names (filter.path) or * for every argument.
 // Values are compared as text, numbers and the like as JSON. Where an argument holds several, one
@@ -24,6 +25,8 @@ struct Decision {
 
 struct PolicyRules {
   std::vector<std::string> deny, allow, ask;
+  std::vector<std::string> approved = {};  // by lists of servers, not by the policy itself
+  bool declared = true;            // false: there are only approvals
 };
 
 class Policy {
@@ -46,7 +49,7 @@ class Policy {
   static bool fits(const Rule& rule, const ToolSpec& spec, const Json& arguments, bool all);
 
   bool declared_ = false;
-  std::vector<Rule> deny_, allow_, ask_;
+  std::vector<Rule> deny_, allow_, ask_, approved_;
 };
 
 }  // namespace swarm::tools

@@ -100,8 +100,32 @@ Result<void> Registry::add(std::shared_ptr<Tool> tool) {
   if (const Tool* other = find(name))
     return invalid_input("tool \"" + name + "\" exists twice: from " + other->spec().origin +
                          " and from " + tool->spec().origin);
-  tools_.push_back({.tool = std::move(tool), .turns = nullptr});
+  tools_.push_back({.tool = std::move(tool), .batch = last_batch_});
   return {};
+}
+
+size_t Registry::batch_of(const Tool& tool) const {
+  const Entry* entry = find_entry(tool.spec().name);
+  return entry != nullptr ? entry->batch : 0;
+}
+
+// What stands before the first star decides.
+bool Registry::may_join(std::string_view pattern) const {
+  const size_t star = pattern.find_first_of("*?");
+  const std::string form = public_form(pattern.substr(0, star));
+  return std::any_of(expected_.begin(), expected_.end(), [&](const auto& one) {
+    const std::string prefix = one.first + "__";
+    return form.starts_with(prefix) ||
+           (star != std::string_view::npos && prefix.starts_with(form));
+  });
+}
+
+std::string Registry::absence_of(const std::string& name) const {
+  for (const auto& [server, why] : expected_)
+    if (public_form(name).starts_with(server + "__"))
+      return "there is no tool \"" + name + "\" now: server \"" + server + "\" " +
+             why.substr(0, why.find('\n'));
+  return "";
 }
 
 const Registry::Entry* Registry::find_entry(std::string_view name) const {
@@ -118,13 +142,12 @@ Tool* Registry::find(std::string_view name) const {
 Result<std::vector<Tool*>> Registry::select(std::span<const std::string> patterns) const {
   std::vector<bool> chosen(tools_.size(), false);
   for (const std::string& pattern : patterns) {
-    const std::string form = public_form(pattern);
     bool any = false;
     for (size_t i = 0; i < tools_.size(); ++i) {
-      if (!glob_matches(form, tools_[i].tool->spec().name)) continue;
+      if (!names_tool(pattern, tools_[i].tool->spec())) continue;
       chosen[i] = any = true;
     }
-    if (!any)
+    if (!any && !may_join(pattern))
       return invalid_input("unknown tool \"" + pattern + "\"" +
                            suggestion(pattern, as_written(pattern, names())));
   }
@@ -197,7 +220,12 @@ void Registry::cap(ToolResult& result, const DispatchOptions& options,
 Async<ToolResult> Registry::dispatch(std::string name, Json arguments, ToolContext context,
                                      DispatchOptions options) const {
   const Entry* entry = find_entry(name);
-  if (!entry) co_return error_result("unknown tool \"" + name + "\"" + suggestion(name, names()));
+  if (!entry) {
+    const std::string absence = absence_of(name);
+    co_return error_result(!absence.empty()
+                               ? absence
+                               : "unknown tool \"" + name + "\"" + suggestion(name, names()));
+  }
   const Tool& tool = *entry->tool;
   if (arguments.is_null()) arguments = Json::object();  // a call without arguments
   if (const auto valid = validate_json(tool.spec().parameters, arguments); !valid) {

@@ -7,6 +7,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <span>
@@ -31,6 +32,7 @@ struct ToolSpec {
   Json parameters;                 // JSON Schema with an object root, verbatim
   Effect effect = Effect::once;
   std::string origin;              // "builtin", "mcp:shop", "script", "scripted"
+  std::string remote_name = {};    // mcp: what the server itself calls it; "" elsewhere
 };
 
 struct ToolContext {
@@ -82,13 +84,24 @@ struct DispatchOptions {
   bool pages = false;              // the caller has read_artifact: it is told the handle
 };
 
-// Name -> tool. Filled before the run, then read-only; calls on one strand.
+// Name -> tool. Filled before the run; later tools only join, in batches, behind those that are
+// there. One strand; tools may join while calls are in flight.
 class Registry {
  public:
   Result<void> add(std::shared_ptr<Tool> tool);     // shared: registry and MCP session own it
   Tool* find(std::string_view name) const;
-  // Exact names or globs of '*' and '?' ("fs/read_*" matches "fs__read_file"); an entry that
-  // matches nothing is an error with a suggestion. Order of the registry, without duplicates.
+  // Tools added from now on belong to a batch of their own. The first batch is 0.
+  void begin_batch() { ++last_batch_; }
+  size_t last_batch() const { return last_batch_; }
+  size_t batch_of(const Tool& tool) const;
+  // Tools of this server are not there, because of `why`, and may join later: whoever asks for them
+  // has made no mistake. Said again, it replaces what was said before.
+  void expect(const std::string& server, std::string why) { expected_[server] = std::move(why); }
+  // What there is to say about such a tool, by its name or SERVER/TOOL; "" when it is none.
+  std::string absence_of(const std::string& name) const;
+  // Public names or SERVER/TOOL, globs of '*' and '?' ("fs/read_*" matches "fs__read_file"); an
+  // entry that matches nothing, not even tools to come, is an error with a suggestion. Order of the
+  // registry, without duplicates.
   Result<std::vector<Tool*>> select(std::span<const std::string> patterns) const;
   std::vector<Tool*> all() const;
 
@@ -108,14 +121,18 @@ class Registry {
  private:
   struct Entry {
     std::shared_ptr<Tool> tool;
-    std::unique_ptr<Channel<bool>> turns;  // null: no limit
+    size_t batch = 0;
+    std::unique_ptr<Channel<bool>> turns = nullptr;  // null: no limit
   };
+  bool may_join(std::string_view pattern) const;
   Async<ToolResult> call_in_turn(const Entry& entry, Json arguments, ToolContext context) const;
   void cap(ToolResult& result, const DispatchOptions& options, const std::string& tool) const;
   const Entry* find_entry(std::string_view name) const;
   std::vector<std::string> names() const;
 
-  std::vector<Entry> tools_;
+  std::deque<Entry> tools_;        // calls in flight keep pointing at their entry
+  size_t last_batch_ = 0;
+  std::map<std::string, std::string> expected_;  // server -> why its tools are not there
   Guard* guard_ = nullptr;
   std::shared_ptr<Artifacts> artifacts_;
 };
@@ -138,6 +155,7 @@ struct ProgramOptions {
   uint64_t memory_bytes_max = uint64_t{1} << 30;
   uint64_t file_bytes_max = uint64_t{64} << 20;
   size_t output_bytes_max = 256 * 1024;  // of each stream; the middle of more is left out
+  uint64_t disk_bytes_max = uint64_t{1} << 30;  // by which root may grow, all calls together
   size_t processes_max = 64;
 };
 

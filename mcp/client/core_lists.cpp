@@ -194,6 +194,7 @@ void Core::adopt_tools(std::vector<Json> found) {
     spec.parameters = definition.at("inputSchema");
     spec.effect = effect_of(definition);
     spec.origin = "mcp:" + config_.name;
+    spec.remote_name = name;
     tools.push_back(make_tool(shared_from_this(), name, std::move(spec)));
   }
   known_tools_ = std::move(known);

@@ -18,14 +18,25 @@ constexpr std::array<const char*, 5> kRoots{"mcpServers", "servers", "mcp_server
 constexpr int64_t kSecondsMax = 3600;            // a larger timeout is in milliseconds
 constexpr int64_t kTimeoutMaxMs = 24 * 3600 * 1000;
 
-// Known, and without a meaning here.
-const std::set<std::string>& ignored_keys() {
-  static const std::set<std::string> kKeys{
-      "description", "name",       "display_name", "iconPath", "icon",    "version",
-      "gallery",     "required",   "startup",      "bundled",  "proxy",   "serverInstructions",
-      "deferTools",  "available_tools", "chatMenu", "requiresOAuth", "customUserVars", "$schema"};
+// Known, and only for people to look at.
+const std::set<std::string>& decoration() {
+  static const std::set<std::string> kKeys{"description", "name",    "display_name", "iconPath",
+                                           "icon",        "version", "gallery",      "bundled",
+                                           "chatMenu",    "$schema"};
   return kKeys;
 }
+
+// Known, and not done: somebody who writes them expects something to happen.
+struct Ignored {
+  const char *key, *why;
+};
+constexpr std::array<Ignored, 5> kIgnored{{
+    {"startup", "servers are started when a run begins"},
+    {"proxy", "connections are direct"},
+    {"serverInstructions", "what a server says about itself is not shown to models"},
+    {"deferTools", "tools wait behind a search when they are too many, see tool_tokens_max"},
+    {"customUserVars", "nobody is asked for values; use ${NAME} and the environment"},
+}};
 
 // One entry, key by key; what is left over in the end was not understood.
 class Entry {
@@ -38,9 +49,11 @@ class Entry {
     read_address();
     read_times();
     read_tools();
-    if (const Json* oauth = take({"oauth", "auth"})) out_.oauth = *oauth;
+    read_authorization();
+    for (const Ignored& one : kIgnored)
+      if (take({one.key}) != nullptr) ignore(one.key, one.why);
     for (const auto& [key, ignored] : value_.items())
-      if (!taken_.contains(key) && !ignored_keys().contains(key))
+      if (!taken_.contains(key) && !decoration().contains(key))
         out_.warnings.push_back("\"" + key + "\" is not understood");
     if (out_.command.empty() && out_.url.empty()) complain("expected command or url");
     if (!out_.command.empty() && !out_.url.empty()) complain("has both command and url");
@@ -50,6 +63,9 @@ class Entry {
  private:
   void complain(const std::string& text) {
     if (out_.problem.empty()) out_.problem = text;
+  }
+  void ignore(const std::string& key, const std::string& why) {
+    out_.warnings.push_back("\"" + key + "\" is ignored: " + why);
   }
   // The first of these keys that is there and not null.
   const Json* take(std::initializer_list<const char*> keys) {
@@ -113,6 +129,7 @@ class Entry {
   void read_switches() {
     const bool disabled = flag("disabled", false);
     out_.enabled = flag("enabled", true) && !disabled;
+    if (value_.contains("required")) out_.required = flag("required", false);
     const std::string era = text_of({"protocolEra", "protocol"});
     if (era == "legacy") out_.era = Era::legacy;
     if (era == "modern") out_.era = Era::modern;
@@ -180,11 +197,48 @@ class Entry {
   }
 
   void read_tools() {
-    out_.include_tools = texts_of({"includeTools", "enabled_tools", "include_tools"});
+    out_.include_tools =
+        texts_of({"includeTools", "enabled_tools", "include_tools", "available_tools"});
     out_.exclude_tools =
         texts_of({"excludeTools", "disabled_tools", "disabledTools", "exclude_tools"});
     out_.approved_tools = texts_of({"autoApprove", "alwaysAllow"});
     if (flag("trust", false)) out_.approved_tools = {"*"};
+  }
+
+  // A boolean, or what is known beforehand. Where to go, and for which scopes, the server says.
+  void read_authorization() {
+    const Json* oauth = take({"oauth", "auth"});
+    const Json* wanted = take({"requiresOAuth"});
+    if (oauth != nullptr && oauth->is_object()) {
+      out_.authorize = true;
+      for (const auto& [key, value] : oauth->items()) read_authorization(key, value);
+    } else if (oauth != nullptr) {
+      out_.authorize = *oauth == true || *oauth == "oauth";
+      if (!out_.authorize && *oauth != false) ignore("oauth", "expected an object");
+    }
+    // What the user says wins over everything.
+    if (wanted != nullptr && wanted->is_boolean()) out_.authorize = wanted->get<bool>();
+    if (!out_.authorize || !out_.url.empty()) return;
+    out_.authorize = false;
+    ignore("oauth", "it belongs to url, this server is a program");
+  }
+  void read_authorization(const std::string& key, const Json& value) {
+    if (value.is_null()) return;
+    if (key == "clientId" || key == "client_id") {
+      out_.client_id = text(value, "oauth.clientId");
+    } else if (key == "clientSecret" || key == "client_secret") {
+      out_.client_secret = text(value, "oauth.clientSecret");
+    } else if (key == "redirectUri" || key == "redirect_uri") {
+      out_.redirect_uri = text(value, "oauth.redirectUri");
+    } else if (key == "callbackPort" && value.is_number_integer()) {
+      out_.redirect_uri = "http://127.0.0.1:" + dump_json(value) + "/callback";
+    } else if (key == "scope" || key == "scopes" || key == "authorizationUrl" ||
+               key == "authorization_url" || key == "tokenUrl" || key == "token_url" ||
+               key == "authServerMetadataUrl") {
+      ignore("oauth." + key, "it is taken from what the server announces");
+    } else {
+      ignore("oauth." + key, "it is not understood");
+    }
   }
 
   const Json& value_;
@@ -281,6 +335,7 @@ std::string fingerprint(const ImportedServer& server) {
   for (const auto& [name, value] : server.headers) headers.insert(name);
   all["env"] = env;
   all["headers"] = headers;
+  if (!server.approved_tools.empty()) all["approved"] = server.approved_tools;
   return base64url_encode(sha256(dump_json(all)));
 }
 
@@ -314,6 +369,14 @@ Result<ServerConfig> resolve_server(const ImportedServer& server, const Variable
   if (server.call_timeout) out.call_timeout = *server.call_timeout;
   out.include_tools = server.include_tools;
   out.exclude_tools = server.exclude_tools;
+  if (server.authorize) {
+    AuthOptions auth;
+    auth.browser = true;
+    auth.client_id = expanded("oauth.clientId", server.client_id);
+    auth.client_secret = expanded("oauth.clientSecret", server.client_secret);
+    auth.redirect_uri = expanded("oauth.redirectUri", server.redirect_uri);  // "" = a random port
+    out.auth = std::make_shared<AuthOptions>(std::move(auth));  // shared by copies of the server
+  }
   if (failure) return *failure;
   return out;
 }

@@ -6,6 +6,7 @@
 #include "orchestrator/cli/mcp_serve.h"
 #include "orchestrator/cli/mcp_targets.h"
 #include "orchestrator/cli/text.h"
+#include "orchestrator/run/servers.h"
 
 namespace swarm::cli {
 namespace {
@@ -63,33 +64,41 @@ void print_server(const std::string& name, const Json& about, std::ostream& out)
       << ", about " << about["tools_tokens_estimate"] << " tokens\n";
 }
 
+void print_tools(const Json& about, std::ostream& out) {
+  for (const Json& tool : about["tools"])
+    out << "  " << as_text(tool["name"]) << "  (about " << tool["tokens_estimate"]
+        << " tokens)  " << first_line(as_text(tool["description"]), 70) << "\n";
+}
+
 Result<int> run_list(const Options& options, CommandContext& context) {
   int code = kExitOk;
-  const auto servers = mcp_targets(options.target, context, code);
-  if (!servers) return code;
-  for (const mcp::ServerConfig& server : *servers) {
-    Json about;
-    const McpVisit seen = visit(server, {}, options.target.trace, context,
-                                [&](mcp::Client& client) -> Async<> {
-                                  about = describe(client);
-                                  co_return;
-                                });
-    if (!seen.start_error.empty()) {
+  const auto targets = mcp_targets(options.target, context, code);
+  if (!targets) return code;
+  std::vector<Json> about(targets->servers.size());
+  std::vector<McpGuest> guests;
+  for (size_t i = 0; i < about.size(); ++i)
+    guests.push_back({.server = targets->servers[i],
+                      .hooks = {},
+                      .body = [&mine = about[i]](mcp::Client& client) -> Async<> {
+                        mine = describe(client);
+                        co_return;
+                      }});
+  visit_all(guests, options.target.trace, context);
+  for (size_t i = 0; i < guests.size(); ++i) {
+    const std::string& name = guests[i].server.name;
+    const std::string& problem = guests[i].seen.start_error;
+    if (!problem.empty()) {
       code = kExitEnvironment;
-      context.err << "error: " << seen.start_error << "\n";
+      context.err << "error: " << problem << "\n";
       if (options.json)
-        context.out << dump_json({{"server", server.name}, {"error", seen.start_error}}) << "\n";
-      continue;
+        context.out << dump_json({{"server", name}, {"error", problem}}) << "\n";
+    } else if (options.json) {
+      about[i]["server"] = name;
+      context.out << dump_json(about[i]) << "\n";
+    } else {
+      print_server(name, about[i], context.out);
+      print_tools(about[i], context.out);
     }
-    if (options.json) {
-      about["server"] = server.name;
-      context.out << dump_json(about) << "\n";
-      continue;
-    }
-    print_server(server.name, about, context.out);
-    for (const Json& tool : about["tools"])
-      context.out << "  " << as_text(tool["name"]) << "  (about " << tool["tokens_estimate"]
-                  << " tokens)  " << first_line(as_text(tool["description"]), 70) << "\n";
   }
   return code;
 }
@@ -113,10 +122,10 @@ Result<int> run_call(const Options& options, CommandContext& context) {
   if (!arguments.is_object())
     return invalid_input("--arguments: expected a JSON object, found " + options.arguments);
   int code = kExitOk;
-  const auto servers = mcp_targets(options.target, context, code);
-  if (!servers) return code;
+  const auto targets = mcp_targets(options.target, context, code);
+  if (!targets) return code;
   std::string tool = options.tool;
-  SWARM_TRY(const mcp::ServerConfig* server, owner_of(tool, *servers));
+  SWARM_TRY(const mcp::ServerConfig* server, owner_of(tool, targets->servers));
   mcp::ClientHooks hooks;
   hooks.on_event = [&context](std::string_view, std::string_view event, const Json& details) {
     if (event == "progress") context.err << "progress " << dump_json(details) << "\n";
@@ -134,7 +143,7 @@ Result<int> run_call(const Options& options, CommandContext& context) {
                                 }
                               });
   if (!seen.start_error.empty()) return environment_error(seen.start_error);
-  if (!problem.empty()) return failed(redacted(problem, *server));
+  if (!problem.empty()) return failed(run::without_secrets(problem, *server));
   if (options.json) {
     context.out << dump_json(result) << "\n";
   } else {
@@ -166,29 +175,62 @@ void print_doctor(const Json& report, std::ostream& out) {
       << metrics["bytes_sent"] << " bytes sent, " << metrics["bytes_received"] << " received\n";
   for (const Json& one : report["quarantined"])
     out << "  left out: " << as_text(one["tool"]) << ": " << as_text(one["why"]) << "\n";
+  for (const Json& one : report["hidden_text"])
+    out << "  invisible or bidirectional characters in the definition of " << as_text(one)
+        << "\n";
 }
+
+// One server, and what is said about it.
+struct Patient {
+  run::ServerStatus status;
+  Json report;
+
+  mcp::ClientHooks hooks() {
+    mcp::ClientHooks out;
+    out.on_event = [this](std::string_view, std::string_view event, const Json& details) {
+      status.told(event, details);
+      if (event == "hidden_text") report["hidden_text"].push_back(details["tool"]);
+    };
+    return out;
+  }
+  void conclude(const McpVisit& seen) {
+    if (seen.start_error.empty())
+      status.ready();
+    else
+      status.failed(seen.start_error);
+    report["state"] = run::to_string(status.state);
+    report["quarantined"] = status.left_out;
+    report["start_ms"] = seen.start_time.count();
+    if (!seen.start_error.empty()) report["error"] = seen.start_error;
+  }
+};
 
 Result<int> run_doctor(const Options& options, CommandContext& context) {
   int code = kExitOk;
-  const auto servers = mcp_targets(options.target, context, code);
-  if (!servers) return code;
-  for (const mcp::ServerConfig& server : *servers) {
-    Json report{{"server", server.name}, {"quarantined", Json::array()}};
-    mcp::ClientHooks hooks;
-    hooks.on_event = [&report](std::string_view, std::string_view event, const Json& details) {
-      if (event == "quarantined") report["quarantined"].push_back(details);
-      if (event == "state" && details["state"] != "stopped") report["state"] = details["state"];
-    };
-    const McpVisit seen = visit(server, std::move(hooks), options.target.trace, context,
-                                [&](mcp::Client& client) -> Async<> {
-                                  report["about"] = describe(client);
-                                  co_return;
-                                });
-    report["start_ms"] = seen.start_time.count();
-    if (!seen.start_error.empty()) {
-      report["error"] = seen.start_error;
-      code = kExitEnvironment;
-    }
+  const auto targets = mcp_targets(options.target, context, code);
+  if (!targets) return code;
+  std::vector<Patient> patients(targets->servers.size());
+  std::vector<McpGuest> guests;
+  for (size_t i = 0; i < patients.size(); ++i) {
+    Patient& patient = patients[i];
+    patient.report = {{"server", targets->servers[i].name}, {"hidden_text", Json::array()}};
+    guests.push_back({.server = targets->servers[i],
+                      .hooks = patient.hooks(),
+                      .body = [&patient](mcp::Client& client) -> Async<> {
+                        patient.report["about"] = describe(client);
+                        co_return;
+                      }});
+  }
+  visit_all(guests, options.target.trace, context);
+  std::vector<Json> reports;
+  for (size_t i = 0; i < guests.size(); ++i) {
+    patients[i].conclude(guests[i].seen);
+    if (!guests[i].seen.start_error.empty()) code = kExitEnvironment;
+    reports.push_back(std::move(patients[i].report));
+  }
+  for (const std::string& name : targets->disabled)
+    reports.push_back({{"server", name}, {"state", to_string(run::ServerState::disabled)}});
+  for (const Json& report : reports) {
     if (options.json) {
       context.out << dump_json(report) << "\n";
     } else {

@@ -70,6 +70,8 @@ void print_summary(const run::RunResult& result, std::ostream& out, std::ostream
       << t.computed_tokens << " computed; output: " << t.output_tokens << " (" << t.forced_tokens
       << " forced)\n"
       << "  journal: " << result.directory << "/journal.jsonl\n";
+  for (const auto& [server, why] : result.servers_missing)
+    err << "  without the tools of server " << server << ": " << visible(why) << "\n";
   if (!result.ok && !result.best.is_null())
     err << "  best so far: " << as_text(result.best) << "\n";
   if (result.ok && result.outputs.is_object() && !result.outputs.empty()) {

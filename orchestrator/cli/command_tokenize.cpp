@@ -8,6 +8,7 @@
 #include "engine/text/normalize.h"
 #include "engine/text/tokenizer.h"
 #include "orchestrator/cli/commands.h"
+#include "orchestrator/cli/token_counter.h"
 
 namespace swarm::cli {
 namespace {
@@ -94,6 +95,16 @@ Result<int> run_tokenize(const TokenizeOptions& options, CommandContext& context
 }
 
 }  // namespace
+
+agents::TokenCounter open_token_counter(const std::string& model) {
+  const auto file = engine::model::open_model_shapes(model);
+  if (!file) return {};
+  const auto tokenizer = Tokenizer::from_gguf(**file);
+  if (!tokenizer) return {};
+  return [tokenizer = *tokenizer](std::string_view text) -> std::optional<size_t> {
+    return tokenizer->encode(text).size();
+  };
+}
 
 void register_tokenize(CLI::App& app, CommandContext& context) {
   CLI::App* sub = app.add_subcommand("tokenize", "Text to token ids and back");

@@ -1,5 +1,6 @@
 // swarm validate — every mistake of a file at once, and what the tools of each agent take of its
-// context; starts and reads nothing else, but for --tools, which asks the MCP servers.
+// context by the tokenizer of its model, if the file is here; starts and reads nothing else, but
+// for --tools, which asks the MCP servers.
 #include <CLI/CLI.hpp>
 
 #include "engine/base/json.h"
@@ -7,6 +8,7 @@
 #include "orchestrator/cli/files.h"
 #include "orchestrator/cli/mcp_targets.h"
 #include "orchestrator/cli/text.h"
+#include "orchestrator/cli/token_counter.h"
 #include "orchestrator/config/usage.h"
 #include "orchestrator/run/toolbox.h"
 
@@ -52,12 +54,23 @@ std::vector<std::shared_ptr<tools::Tool>> ask_servers(const config::Config& conf
   return out;
 }
 
+// Of the models whose file is here.
+std::map<std::string, agents::TokenCounter> token_counters(const config::Config& config) {
+  std::map<std::string, agents::TokenCounter> out;
+  for (const config::ModelEntry& model : config.models) {
+    if (model.provider != config::Provider::engine) continue;
+    if (auto counter = open_token_counter(model.engine.model))
+      out[model.name] = std::move(counter);
+  }
+  return out;
+}
+
 Json to_json(const std::vector<run::ToolCost>& costs) {
   Json out = Json::array();
   for (const run::ToolCost& cost : costs)
     out.push_back(Json{{"agent", cost.agent}, {"tools", cost.tools},
-                       {"tokens_estimate", cost.tokens}, {"deferred", cost.deferred},
-                       {"unknown", cost.unknown}});
+                       {"tokens", cost.tokens}, {"exact", cost.exact},
+                       {"deferred", cost.deferred}, {"unknown", cost.unknown}});
   return out;
 }
 
@@ -65,7 +78,8 @@ void print_costs(const std::vector<run::ToolCost>& costs, std::ostream& out) {
   for (const run::ToolCost& cost : costs) {
     if (cost.tools == 0 && cost.unknown.empty()) continue;
     out << "  agent " << cost.agent << ": " << counted(static_cast<int64_t>(cost.tools), "tool")
-        << ", about " << cost.tokens << " tokens of definitions"
+        << ", " << (cost.exact ? "" : "about ") << cost.tokens << " tokens of definitions"
+        << (cost.exact ? "" : " (estimated: no tokenizer at hand)")
         << (cost.deferred ? "; deferred behind a search" : "");
     for (const std::string& pattern : cost.unknown) out << "; " << pattern << ": ask with --tools";
     out << "\n";
@@ -86,7 +100,8 @@ Result<int> run_validate(const ValidateOptions& options, CommandContext& context
   const config::Config& config = *loaded.config;
   int code = kExitOk;
   const auto of_servers = ask_servers(config, options.tools, context, code);
-  const std::vector<run::ToolCost> costs = run::tool_costs(config, of_servers);
+  const std::vector<run::ToolCost> costs =
+      run::tool_costs(config, of_servers, token_counters(config));
   if (options.json) {
     context.out << dump_json({{"valid", true},
                               {"name", config.name},

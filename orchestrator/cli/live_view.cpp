@@ -17,6 +17,7 @@ constexpr size_t kWordsBytesMax = 512;
 constexpr size_t kSaidBytesMax = 400;    // of one line of the story
 constexpr size_t kLabelBytesMax = 24;
 constexpr size_t kEdgeLinesMax = 3;
+constexpr size_t kServerLinesMax = 3;    // of the stderr of a server that failed
 
 std::string text_of(const Json& data, const char* key) {
   const auto found = data.find(key);
@@ -101,10 +102,8 @@ void LiveView::event(std::string_view type, const Json& data) {
     say("run " + text_of(data, "run") + " of " + text_of(data, "name"));
     tasks_total_ = std::ssize(data.value("tasks", Json::array()));
     phase_ = "opening the models";
-  } else if (type == "mcp.start") {
-    phase_ = "starting the servers";
-  } else if (type == "mcp.ready") {
-    say("server " + text_of(data, "server") + " with tools " + text_of(data, "tools"));
+  } else if (type.starts_with("mcp.")) {
+    server_event(type, data);
   } else if (type.starts_with("task.")) {
     task_event(type, name, data);
   } else if (data.contains("agent")) {
@@ -116,6 +115,34 @@ void LiveView::event(std::string_view type, const Json& data) {
     round_event(type, task(name), tasks_total_ > 1 ? name + ", " : "", data);
   }
   draw(true);
+}
+
+void LiveView::server_event(std::string_view type, const Json& data) {
+  const std::string name = text_of(data, "server"), state = text_of(data, "state");
+  if (type == "mcp.start") {
+    phase_ = "starting the servers";
+    starting_.push_back(name);
+  } else if (type == "mcp.ready") {
+    say("server " + name + " with tools " + text_of(data, "tools") +
+        (data.value("late", false) ? ", which join now" : ""));
+  }
+  if (type != "mcp.state" || state == "starting") return;
+  std::erase(starting_, name);
+  if (state == "ready") return;
+  std::string reason = text_of(data, "reason");
+  const size_t end = reason.find('\n');
+  say("server " + name + " is " + state + (reason.empty() ? "" : ": ") +
+      told(reason.substr(0, end)));
+  // What it said last: the cause is more often in the last lines than in the first.
+  std::vector<std::string> tail;
+  while (end != std::string::npos && !reason.empty() && tail.size() < kServerLinesMax) {
+    if (reason.back() == '\n') reason.pop_back();
+    const size_t begin = reason.find_last_of('\n');
+    if (begin == std::string::npos) break;
+    tail.push_back(reason.substr(begin + 1));
+    reason.resize(begin);
+  }
+  for (size_t i = tail.size(); i-- > 0;) say("  | " + told(tail[i]));
 }
 
 void LiveView::task_event(std::string_view type, const std::string& name, const Json& data) {
@@ -233,7 +260,11 @@ double LiveView::speed(const Row& row) const {
 // One task: its round and goal. Several: how many have ended, and where the others are.
 std::string LiveView::head() const {
   if (cancelling_) return "cancelling";
-  if (tasks_.empty()) return phase_;
+  if (tasks_.empty()) {
+    std::string names;
+    for (const std::string& name : starting_) names += (names.empty() ? ": " : ", ") + name;
+    return phase_ + one_line(names);
+  }
   if (tasks_total_ <= 1) {
     const auto& [name, task] = tasks_.front();
     return task.round == 0 ? "task " + one_line(name)

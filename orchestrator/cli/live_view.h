@@ -71,6 +71,7 @@ class LiveView {
   void task_event(std::string_view type, const std::string& name, const Json& data);
   void agent_event(std::string_view type, Row& mine, const std::string& agent, const Json& data);
   void tool_event(std::string_view type, Row& mine, const std::string& who, const Json& data);
+  void server_event(std::string_view type, const Json& data);
   void round_event(std::string_view type, Task& task, const std::string& name, const Json& data);
   void say(const std::string& line);  // stays on the screen
   void draw(bool now);
@@ -89,6 +90,7 @@ class LiveView {
   bool cancelling_ = false;
   TimePoint last_draw_ = {};
   std::string phase_;                  // before the first task
+  std::vector<std::string> starting_;  // servers
   int64_t tasks_ended_ = 0;
   int64_t tasks_total_ = 0;            // 0 = unknown
   std::vector<std::pair<std::string, Task>> tasks_;   // those that run, in order of their start

@@ -46,7 +46,10 @@ class Collector {
       if (!names_.insert(server.name).second) continue;  // an earlier list has said it
       for (const std::string& warning : server.warnings)
         context_.err << "warning: " << file << ": " << server.name << ": " << warning << "\n";
-      if (!server.enabled) continue;
+      if (!server.enabled) {
+        out_.disabled.push_back(server.name);
+        continue;
+      }
       if (approvals != nullptr && !agreed(file, server, *approvals, approve)) continue;
       auto config = mcp::resolve_server(server, variable);  // only what is trusted is expanded
       if (config) {

@@ -18,6 +18,7 @@ struct McpListOptions {
 
 struct McpLists {
   std::vector<mcp::ServerConfig> servers;
+  std::vector<std::string> disabled;
   bool found = false;    // there was a list
   int code = 0;          // of what went wrong with single servers; they were told on stderr
 };

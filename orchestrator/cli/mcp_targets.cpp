@@ -12,13 +12,13 @@
 #include "orchestrator/cli/files.h"
 #include "orchestrator/cli/interrupt.h"
 #include "orchestrator/cli/mcp_lists.h"
+#include "orchestrator/run/servers.h"
 
 namespace swarm::cli {
 namespace {
 
 namespace net = boost::asio;
 
-constexpr size_t kSecretBytesMin = 4;      // shorter values would hide half of the text
 constexpr size_t kTraceBytesMax = 2000;
 
 Result<mcp::ServerConfig> single_target(const McpTargetOptions& options) {
@@ -67,8 +67,8 @@ void add_target_options(CLI::App& sub, McpTargetOptions& options) {
   sub.add_option("COMMAND", options.command, "one server: program and arguments, after --");
 }
 
-std::optional<std::vector<mcp::ServerConfig>> mcp_targets(const McpTargetOptions& options,
-                                                          CommandContext& context, int& code) {
+std::optional<McpTargets> mcp_targets(const McpTargetOptions& options, CommandContext& context,
+                                      int& code) {
   const int given = (options.file.empty() ? 0 : 1) + (options.url.empty() ? 0 : 1) +
                     (options.config.empty() ? 0 : 1) + (options.command.empty() ? 0 : 1);
   const auto fail = [&](const Error& error) {
@@ -79,52 +79,73 @@ std::optional<std::vector<mcp::ServerConfig>> mcp_targets(const McpTargetOptions
   const Error nothing = invalid_input(
       "expected one of --file FILE, --config FILE, --url URL and -- COMMAND..., or a list in "
       ".mcp.json");
-  std::vector<mcp::ServerConfig> out;
+  McpTargets out;
   if (given > 1) return fail(nothing);
   if (!options.file.empty()) {
     const FileOptions file{.file = options.file, .inputs = {}, .sets = {}};
     LoadedFile loaded = load_swarm(file, /*need_inputs=*/false, context);
     code = loaded.code;
     if (!loaded.config) return std::nullopt;
-    out = std::move(loaded.config->servers);
+    out.servers = std::move(loaded.config->servers);
+    out.disabled = std::move(loaded.config->disabled_servers);
   } else if (options.url.empty() && options.command.empty()) {
     auto listed = read_mcp_lists({.file = options.config, .approve = options.approve}, context);
     if (!listed) return fail(listed.error());
     if (!listed->found) return fail(nothing);
     code = listed->code;
-    out = std::move(listed->servers);
+    out.servers = std::move(listed->servers);
+    out.disabled = std::move(listed->disabled);
   } else {
     auto server = single_target(options);
     if (!server) return fail(server.error());
-    out.push_back(std::move(*server));
+    out.servers.push_back(std::move(*server));
   }
-  if (out.size() > 1 && !(options.record.empty() && options.replay.empty()))
+  if (out.servers.size() > 1 && !(options.record.empty() && options.replay.empty()))
     return fail(invalid_input("--record and --replay: expected one server, found " +
-                              std::to_string(out.size())));
-  for (mcp::ServerConfig& server : out) apply(options, server);
+                              std::to_string(out.servers.size())));
+  for (mcp::ServerConfig& server : out.servers) apply(options, server);
   return out;
-}
-
-std::string redacted(std::string text, const mcp::ServerConfig& server) {
-  const auto hide = [&text](const std::string& secret) {
-    if (secret.size() < kSecretBytesMin) return;
-    for (size_t at = 0; (at = text.find(secret, at)) != std::string::npos;)
-      text.replace(at, secret.size(), "[redacted]");
-  };
-  for (const auto& [name, value] : server.headers) hide(value);
-  for (const auto& [name, value] : server.env) hide(value);
-  return text;
 }
 
 McpVisit visit(const mcp::ServerConfig& server, mcp::ClientHooks hooks, bool trace,
                CommandContext& context, const McpBody& body) {
-  if (trace)
-    hooks.trace = [&server, &context](bool outgoing, const std::string& text) {
-      std::string shown = redacted(text, server);
-      if (shown.size() > kTraceBytesMax)
-        shown = shown.substr(0, kTraceBytesMax) + "... (" + std::to_string(text.size()) + " bytes)";
-      context.err << server.name << (outgoing ? " -> " : " <- ") << shown << "\n";
-    };
+  std::vector<McpGuest> one;
+  one.push_back({.server = server, .hooks = std::move(hooks), .body = body});
+  visit_all(one, trace, context);
+  return one[0].seen;
+}
+
+namespace {
+
+void add_trace(McpGuest& guest, CommandContext& context) {
+  guest.hooks.trace = [&server = guest.server, &context](bool outgoing, const std::string& text) {
+    std::string shown = run::without_secrets(text, server);
+    if (shown.size() > kTraceBytesMax)
+      shown = shown.substr(0, kTraceBytesMax) + "... (" + std::to_string(text.size()) + " bytes)";
+    context.err << server.name << (outgoing ? " -> " : " <- ") << shown << "\n";
+  };
+}
+
+Async<> look_at(McpGuest& guest, mcp::Client& client, const Clock& clock) {
+  const auto work = [&]() -> Async<> {
+    const TimePoint begun = clock.now();
+    try {
+      co_await client.start();
+    } catch (const ErrorException& e) {
+      if (e.error().kind == ErrorKind::cancelled) throw;
+      guest.seen.start_error = run::without_secrets(e.error().message, guest.server);
+    }
+    guest.seen.start_time =
+        std::chrono::duration_cast<std::chrono::milliseconds>(clock.now() - begun);
+    if (guest.seen.start_error.empty()) co_await guest.body(client);
+  };
+  const auto stop = [&]() -> Async<> { co_await client.stop(); };
+  co_await with_cleanup(work, stop);
+}
+
+}  // namespace
+
+void visit_all(std::vector<McpGuest>& guests, bool trace, CommandContext& context) {
   net::io_context io(1);
   net::cancellation_signal cancel;
   net::signal_set signals(io);
@@ -132,23 +153,19 @@ McpVisit visit(const mcp::ServerConfig& server, mcp::ClientHooks hooks, bool tra
   signals.async_wait([&](const boost::system::error_code& error, int) {
     if (!error) cancel.emit(net::cancellation_type::all);
   });
-  const std::unique_ptr<mcp::Client> client =
-      mcp::make_client(server, io.get_executor(), *context.log, std::move(hooks));
-  McpVisit out;
-  const auto work = [&]() -> Async<> {
-    const TimePoint begun = context.clock.now();
-    try {
-      co_await client->start();
-    } catch (const ErrorException& e) {
-      if (e.error().kind == ErrorKind::cancelled) throw;
-      out.start_error = redacted(e.error().message, server);
-    }
-    out.start_time =
-        std::chrono::duration_cast<std::chrono::milliseconds>(context.clock.now() - begun);
-    if (out.start_error.empty()) co_await body(*client);
+  std::vector<std::unique_ptr<mcp::Client>> clients;
+  for (McpGuest& guest : guests) {
+    if (trace) add_trace(guest, context);
+    clients.push_back(
+        mcp::make_client(guest.server, io.get_executor(), *context.log, guest.hooks));
+  }
+  const auto root = [&]() -> Async<> {
+    co_await with_nursery([&](Nursery& nursery) -> Async<> {
+      for (size_t i = 0; i < guests.size(); ++i)
+        nursery.start([&, i] { return look_at(guests[i], *clients[i], context.clock); });
+      co_return;
+    });
   };
-  const auto stop = [&]() -> Async<> { co_await client->stop(); };
-  const auto root = [&]() -> Async<> { co_await with_cleanup(work, stop); };
   std::exception_ptr failure;
   net::co_spawn(io, root(),
                 net::bind_cancellation_slot(cancel.slot(), [&](const std::exception_ptr& error) {
@@ -159,7 +176,6 @@ McpVisit visit(const mcp::ServerConfig& server, mcp::ClientHooks hooks, bool tra
   if (failure && is_cancellation(failure))
     throw ErrorException(Error{.kind = ErrorKind::cancelled, .message = "cancelled"});
   if (failure) std::rethrow_exception(failure);
-  return out;
 }
 
 }  // namespace swarm::cli

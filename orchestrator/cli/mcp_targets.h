@@ -28,9 +28,13 @@ struct McpTargetOptions {
 
 void add_target_options(CLI::App& sub, McpTargetOptions& options);
 
+struct McpTargets {
+  std::vector<mcp::ServerConfig> servers;
+  std::vector<std::string> disabled; // names
+};
 // Exit code in `code` when there is none.
-std::optional<std::vector<mcp::ServerConfig>> mcp_targets(const McpTargetOptions& options,
-                                                          CommandContext& context, int& code);
+std::optional<McpTargets> mcp_targets(const McpTargetOptions& options, CommandContext& context,
+                                      int& code);
 
 // Starts a client, runs `body` with it if that worked, stops it. start_error: "" when it started.
 struct McpVisit {
@@ -40,8 +44,14 @@ struct McpVisit {
 using McpBody = std::function<Async<>(mcp::Client&)>;
 McpVisit visit(const mcp::ServerConfig& server, mcp::ClientHooks hooks, bool trace,
                CommandContext& context, const McpBody& body);
+// Several at once, each for itself.
+struct McpGuest {
+  const mcp::ServerConfig& server;
+  mcp::ClientHooks hooks;
+  McpBody body;
+  McpVisit seen = {};
+};
+void visit_all(std::vector<McpGuest>& guests, bool trace, CommandContext& context);
 
-// Text for people with configured secrets taken out.
-std::string redacted(std::string text, const mcp::ServerConfig& server);
 
 }  // namespace swarm::cli

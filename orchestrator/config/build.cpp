@@ -2,80 +2,17 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <set>
 
 #include "engine/base/check.h"
 #include "engine/base/units.h"
 #include "orchestrator/config/schema.h"
+#include "orchestrator/config/view.h"
 
 namespace swarm::config {
 namespace {
 
 namespace fs = std::filesystem;
-
-// A map of the document together with its description. Asking for a key that the description does
-// not have is a bug; a key that is absent has the description's default.
-class View {
- public:
-  View(const Node* node, const Type* type) : node_(node), type_(type) {}
-
-  bool has(const char* name) const {
-    key(name);
-    const Node* value = find(name);
-    return value != nullptr && !value->is_null() && !value->pending;
-  }
-  Json json(const char* name) const {
-    const Key& described = key(name);
-    return has(name) ? to_json(*find(name)) : described.fallback;
-  }
-  std::string text(const char* name) const {
-    const Json value = json(name);
-    return value.is_string() ? value.get<std::string>() : "";
-  }
-  template <class T>
-  T number(const char* name) const {
-    return json(name).get<T>();
-  }
-  bool boolean(const char* name) const { return json(name).get<bool>(); }
-  template <class T>
-  std::optional<T> maybe(const char* name) const {
-    if (!has(name)) return std::nullopt;
-    return json(name).get<T>();
-  }
-  std::optional<Milliseconds> duration(const char* name) const {
-    const std::string value = text(name);
-    if (value.empty()) return std::nullopt;
-    return *parse_duration(value);
-  }
-  std::vector<std::string> texts(const char* name) const {
-    std::vector<std::string> out;
-    const Json value = json(name);
-    if (value.is_array())
-      for (const Json& item : value) out.push_back(item.get<std::string>());
-    return out;
-  }
-  View child(const char* name) const { return {has(name) ? find(name) : nullptr, &key(name).type}; }
-  // Entries of a map of objects.
-  std::vector<std::pair<std::string, View>> entries(const char* name) const {
-    std::vector<std::pair<std::string, View>> out;
-    if (!has(name)) return out;
-    for (const Node::Field& field : find(name)->fields)
-      out.emplace_back(field.key, View(&field.value, &key(name).type.element[0]));
-    return out;
-  }
-
- private:
-  const Node* find(const char* name) const {
-    return node_ != nullptr ? node_->find(name) : nullptr;
-  }
-  const Key& key(const char* name) const {
-    const Key* found = find_key(*type_, name);
-    SWARM_CHECK(found != nullptr, name);
-    return *found;
-  }
-
-  const Node* node_;
-  const Type* type_;
-};
 
 class ConfigBuilder {
  public:
@@ -95,6 +32,7 @@ class ConfigBuilder {
     for (const auto& [name, view] : root_.entries("topologies")) add_topology(name, view);
     for (const auto& [name, view] : root_.entries("graph")) add_task(name, view);
     if (config_.tasks.empty()) add_implied_task();
+    require_servers_of_tasks();
     config_.outputs = root_.has("outputs") ? root_.json("outputs") : Json::object();
     const View limits = root_.child("limits");
     config_.limits.wall = limits.duration("wall");
@@ -194,6 +132,7 @@ class ConfigBuilder {
     options.timeout = *view.duration("timeout");
     options.memory_bytes_max = bytes(view, "memory");
     options.file_bytes_max = bytes(view, "file_size");
+    options.disk_bytes_max = bytes(view, "disk");
     options.output_bytes_max = bytes(view, "output_size");
     options.processes_max = view.number<size_t>("processes");
     tool.calls_max = view.number<int32_t>("max_concurrent");
@@ -206,9 +145,11 @@ class ConfigBuilder {
     rules.deny = view.texts("deny");
     rules.allow = view.texts("allow");
     rules.ask = view.texts("ask");
+    rules.approved = approved_;
+    rules.declared = root_.has("policy");
     config_.policy.pins = view.text("pins");
     // The rules were looked at with the references.
-    if (root_.has("policy")) config_.policy.policy = tools::Policy::make(rules).value();
+    config_.policy.policy = tools::Policy::make(rules).value();
     const std::string unattended = view.text("unattended");
     config_.policy.unattended = unattended == "allow"  ? Unattended::allow
                                 : unattended == "fail" ? Unattended::fail
@@ -273,6 +214,9 @@ class ConfigBuilder {
 
   void add_servers() {
     for (const auto& [name, view] : root_.entries("mcp")) {
+      if (!is_used(name, view)) continue;
+      config_.server_uses[name].wait = *view.duration("wait");
+      approve(name, view.texts("approved_tools"));
       mcp::ServerConfig server;
       server.name = name;
       if (view.has("command")) {
@@ -303,7 +247,9 @@ class ConfigBuilder {
       config_.servers.push_back(std::move(server));
     }
     for (const auto& [name, view] : root_.entries("mcpServers")) {
-      if (view.json("disabled") == true) continue;
+      if (!is_used(name, view)) continue;
+      approve(name, view.texts("autoApprove"));
+      approve(name, view.texts("alwaysAllow"));
       mcp::ServerConfig server;
       server.name = name;
       if (view.has("command")) server.command = {program(view.text("command"))};
@@ -313,8 +259,34 @@ class ConfigBuilder {
       server.transport = transport(view.text("type"));
       server.env = environment(view);
       server.cwd = path(view.text("cwd"));
+      server.include_tools = view.texts("includeTools");
+      server.exclude_tools = view.texts("excludeTools");
+      for (std::string& tool : view.texts("disabledTools"))
+        server.exclude_tools.push_back(std::move(tool));
       config_.servers.push_back(std::move(server));
     }
+  }
+
+  // Of either section. A server that is off is only remembered by name.
+  bool is_used(const std::string& name, const View& view) {
+    if (view.boolean("disabled")) {
+      config_.disabled_servers.push_back(name);
+      return false;
+    }
+    config_.server_uses[name].required = view.maybe<bool>("required").value_or(false);
+    if (!view.has("required")) undecided_.insert(name);
+    return true;
+  }
+  void approve(const std::string& server, const std::vector<std::string>& tools) {
+    for (const std::string& tool : tools) approved_.push_back(server + "/" + tool);
+  }
+  // A task that is a call cannot do without the server; an agent may find another way.
+  void require_servers_of_tasks() {
+    for (const TaskEntry& task : config_.tasks)
+      for (const std::string& server : undecided_)
+        if (task.kind == TaskEntry::Kind::tool &&
+            (task.target.starts_with(server + "/") || task.target.starts_with(server + "__")))
+          config_.server_uses[server].required = true;
   }
 
   // The named model, or the only one.
@@ -458,6 +430,8 @@ class ConfigBuilder {
   View root_;
   std::string directory_;
   Config config_;
+  std::set<std::string> undecided_;      // servers that do not say whether they are required
+  std::vector<std::string> approved_;    // SERVER/TOOL
 };
 
 template <class Entries, class Name>

@@ -55,6 +55,12 @@ struct PolicyEntry {
 // What of a server's tools must be as in the first run.
 enum class Pin : uint8_t { off, names, surface };
 
+// What a run does about a server that is slow or does not come.
+struct ServerUse {
+  bool required = false;                  // there is no run without it
+  Milliseconds wait{5000};                // how long the first turn waits for one that is not
+};
+
 struct AgentEntry {
   agents::AgentConfig config;             // tools: patterns, in order
   std::string model;
@@ -114,6 +120,8 @@ struct Config {
   Json document;
   std::vector<ModelEntry> models;
   std::vector<mcp::ServerConfig> servers;
+  std::map<std::string, ServerUse> server_uses;  // by server
+  std::vector<std::string> disabled_servers;     // declared, and never started
   std::map<std::string, Pin> pins;        // by server; absent = off
   std::vector<ToolEntry> tools;
   PolicyEntry policy;

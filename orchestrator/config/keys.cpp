@@ -172,8 +172,19 @@ Type mcp_type() {
           optional("record", text(), "file to write the session to, secrets taken out"),
           optional("replay", text(), "file of record: nothing is started or reached, what was "
                                      "recorded happens again"),
+          optional("required", boolean(),
+                   "no run without it; false: a run goes on without its tools; unset = whether a "
+                   "task of the graph calls one of them"),
+          optional("wait", duration(),
+                   "how long the first turn waits for it when it is not required; later its tools "
+                   "join between turns",
+                   "5s"),
+          optional("disabled", boolean(), "never started", false),
           optional("include_tools", list(text()), "only these; exact, or ending in *"),
           optional("exclude_tools", list(text()), "not these; wins over include_tools"),
+          optional("approved_tools", list(text()),
+                   "calls that need no consent, where no rule of policy says otherwise; names with "
+                   "* and ?"),
           optional("auth", mcp_auth_type(), "OAuth, for a url that demands it"),
           optional("pin", choice({"off", "names", "surface"}),
                    "refuse to run when the server's tools are not those of the first run: their "
@@ -197,7 +208,15 @@ Type mcp_servers_type() {
                                    "streamable_http", "sse"}),
                    "unset = by command or url"),
           optional("disabled", boolean(), "never started", false),
-      }));
+          optional("required", boolean(), "as in mcp.NAME"),
+          optional("includeTools", list(text()), "only these; exact, or ending in *"),
+          optional("excludeTools", list(text()), "not these; wins over includeTools"),
+          optional("disabledTools", list(text()), "the same"),
+          optional("autoApprove", list(text()), "approved_tools of mcp.NAME"),
+          optional("alwaysAllow", list(text()), "the same"),
+      },
+      {{"oauth", "say mcp.NAME.auth"}, {"timeout", "say mcp.NAME.call_timeout"},
+       {"trust", "say autoApprove: [\"*\"]"}, {"enabled", "say disabled"}}));
 }
 
 Type tool_type() {
@@ -220,6 +239,7 @@ Type tool_type() {
           optional("timeout", duration(), "programs: one call", "30s"),
           optional("memory", size, "programs: of all processes of a call", "1GiB"),
           optional("file_size", size, "programs: of one file they write", "64MiB"),
+          optional("disk", size, "programs: by which root may grow in one run", "1GiB"),
           optional("output_size", size,
                    "programs: kept of stdout and of stderr, the middle is left out", "256KiB"),
           optional("processes", integer(1, 4096), "programs: at once in one call", 64),
@@ -258,8 +278,9 @@ Type agent_type() {
           optional("tool_result_bytes_max", integer(1, 1 << 24),
                    "longer results are cut, and say so", 65536),
           optional("tool_tokens_max", integer(0, 1 << 20),
-                   "estimated tokens of tool definitions; beyond, tools wait behind a search; 0 = "
-                   "no limit; unset = a tenth of the model's context, or 8192"),
+                   "tokens of tool definitions, by the model's own tokenizer; beyond, tools wait "
+                   "behind a search; 0 = no limit; unset = a tenth of the model's context, or "
+                   "8192"),
           optional("memory_chars_max", integer(256, 1 << 26), "older routed lines leave first",
                    65536),
           optional("timeout", duration(), "one pass; unset = none"),

@@ -68,11 +68,24 @@ class Translator {
       out["call_timeout"] = std::to_string(server.call_timeout->count()) + "ms";
     if (!server.include_tools.empty()) out["include_tools"] = server.include_tools;
     if (!server.exclude_tools.empty()) out["exclude_tools"] = server.exclude_tools;
+    if (!server.approved_tools.empty()) out["approved_tools"] = server.approved_tools;
+    if (server.required) out["required"] = *server.required;
+    if (server.authorize) out["auth"] = authorization(server);
     return out;
   }
   const std::string& failure() const { return failure_; }
 
  private:
+  Json authorization(const mcp::ImportedServer& server) {
+    Json out = Json::object();
+    const auto add = [&](const char* key, const std::string& value) {
+      if (!value.empty()) out[key] = text(std::string("oauth.") + key, value);
+    };
+    add("client_id", server.client_id);
+    add("client_secret", server.client_secret);
+    add("redirect_uri", server.redirect_uri);
+    return out;
+  }
   std::string text(const std::string& field, const std::string& value) {
     const auto out = as_expression(value);
     if (out) return *out;
@@ -88,6 +101,17 @@ class Translator {
   const std::string folder_;
   std::string failure_;
 };
+
+// Unless the name is taken.
+void add_server(Node& document, const Place& place, const std::string& name, const Json& entry) {
+  Node* own = document.find("mcp");
+  if (own == nullptr) {
+    document.fields.push_back({"mcp", place, from_json(Json::object(), place)});
+    own = &document.fields.back().value;
+  }
+  if (own->kind == Node::Kind::map && own->find(name) == nullptr)
+    own->fields.push_back({name, place, from_json(entry, place)});
+}
 
 }  // namespace
 
@@ -123,7 +147,10 @@ void import_mcp_files(Node& document, const std::string& directory, Sources& sou
     for (const mcp::ImportedServer& server : *servers) {
       const std::string about = path.string() + ": mcp server \"" + server.name + "\": ";
       for (const std::string& warning : server.warnings) warnings.push_back(about + warning);
-      if (!server.enabled) continue;
+      if (!server.enabled) {
+        add_server(document, file.place, server.name, Json{{"disabled", true}});
+        continue;
+      }
       Translator translator(path.parent_path().string());
       const Json entry = translator.entry(server);
       const std::string problem =
@@ -132,13 +159,7 @@ void import_mcp_files(Node& document, const std::string& directory, Sources& sou
         warnings.push_back(about + problem + "; it is left out");
         continue;
       }
-      Node* own = document.find("mcp");
-      if (own == nullptr) {
-        document.fields.push_back({"mcp", file.place, from_json(Json::object(), file.place)});
-        own = &document.fields.back().value;
-      }
-      if (own->kind == Node::Kind::map && own->find(server.name) == nullptr)
-        own->fields.push_back({server.name, file.place, from_json(entry, file.place)});
+      add_server(document, file.place, server.name, entry);
     }
   }
   std::erase_if(document.fields, [](const Node::Field& f) { return f.key == "mcp_files"; });

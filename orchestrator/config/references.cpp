@@ -119,7 +119,7 @@ class Checker {
           problem(path + "." + key, std::string("belongs to ") + to, value.place);
     };
     belongs({"description", "parameters", "effect"}, script, "a script");
-    belongs({"writable", "sandbox", "network", "env", "timeout", "memory", "file_size",
+    belongs({"writable", "sandbox", "network", "env", "timeout", "memory", "file_size", "disk",
              "output_size", "processes"},
             program, "tools that run programs: shell, code_interpreter, a script");
     belongs({"private_addresses"}, tool.key == "http_fetch", "http_fetch");
@@ -158,6 +158,9 @@ class Checker {
 
   // A program or a URL, and what belongs to each.
   void check_server(const Node::Field& server, const std::string& path) {
+    check_approvals(server, path);
+    const Node& off = child(server.value, "disabled");
+    if (off.scalar == Json(true)) return;
     const Node& command = child(server.value, "command");
     const Node& url = child(server.value, "url");
     if (command.is_null() == url.is_null())
@@ -175,6 +178,17 @@ class Checker {
     if (web && !url.text().starts_with("http://") && !url.text().starts_with("https://"))
       problem(path + ".url", "expected http:// or https://, found \"" + url.text() + "\"",
               url.place);
+  }
+
+  void check_approvals(const Node::Field& server, const std::string& path) {
+    for (const char* list : {"approved_tools", "autoApprove", "alwaysAllow"})
+      for (const Node& tool : child(server.value, list).items) {
+        tools::PolicyRules rules;
+        if (!tool.is_text() || tool.pending) continue;
+        rules.approved = {server.key + "/" + tool.text()};
+        if (const auto made = tools::Policy::make(rules); !made)
+          problem(path + "." + list, made.error().message, tool.place);
+      }
   }
 
   void check_servers() {
@@ -198,7 +212,9 @@ class Checker {
     const size_t double_underscore = pattern.find("__");
     const size_t cut = slash != std::string::npos ? slash : double_underscore;
     if (cut != std::string::npos) {
-      const std::string server = pattern.substr(0, cut);
+      std::string server = pattern.substr(0, cut);
+      for (const std::string& name : servers)      // which may have two underscores itself
+        if (slash == std::string::npos && pattern.starts_with(name + "__")) server = name;
       if (server.find('*') == std::string::npos &&
           std::find(servers.begin(), servers.end(), server) == servers.end())
         problem(path, "unknown MCP server \"" + server + "\" in \"" + pattern + "\"" +

@@ -6,11 +6,14 @@
 
 #include "engine/base/async/nursery.h"
 #include "engine/base/check.h"
+#include "engine/base/rng.h"
 #include "orchestrator/models/grammar_schema.h"
 #include "orchestrator/models/yaml_words.h"
 
 namespace swarm::models {
 namespace {
+
+constexpr size_t kCountedMax = 64;
 
 engine::ChatPrompt to_chat(const agents::ModelRequest& request) {
   engine::ChatPrompt chat;
@@ -154,6 +157,15 @@ Result<engine::Request> EngineModel::to_engine(const agents::ModelRequest& reque
   out.hints.keep_for = request.hints.keep_for;
   out.hints.drop = request.hints.drop;
   return out;
+}
+
+std::optional<size_t> EngineModel::count_tokens(std::string_view text) const {
+  const std::pair key{hash_text(text), text.size()};
+  if (const auto known = counted_.find(key); known != counted_.end()) return known->second;
+  if (counted_.size() >= kCountedMax) counted_.clear();
+  const size_t count = thread_.codec().tokenize(text, /*parse_control=*/false).size();
+  counted_.emplace(key, count);
+  return count;
 }
 
 void EngineModel::enqueue(EngineThread::Job job) {

@@ -4,8 +4,12 @@
 // Cancelling generate() frees the KV within one engine step, and ends when that has happened.
 #pragma once
 
+#include <cstdint>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "agents/model.h"
@@ -21,6 +25,8 @@ class EngineModel final : public agents::Model {
 
   Async<agents::ModelReply> generate(agents::ModelRequest request) override;
   std::string_view name() const override { return name_; }
+  // Remembers what it counted: agents ask for the same definitions in every pass.
+  std::optional<size_t> count_tokens(std::string_view text) const override;
 
  private:
   struct Batch;
@@ -37,6 +43,7 @@ class EngineModel final : public agents::Model {
   Executor executor_;
   // Shared with the posted flush, which may run after this object.
   std::shared_ptr<Batch> batch_;
+  mutable std::map<std::pair<uint64_t, size_t>, size_t> counted_;  // hash and size of a text
 };
 
 }  // namespace swarm::models

@@ -175,7 +175,9 @@ class GraphRun {
   Async<TaskOutcome> call_tool(const TaskEntry& task, Deadline deadline) {
     const std::vector<tools::Tool*> found =
         env_.registry.select(std::span(&task.target, 1)).value();
-    SWARM_CHECK(found.size() == 1, task.target);  // looked at before the first task began
+    SWARM_CHECK(found.size() <= 1, task.target);  // looked at before the first task began
+    if (found.empty())
+      co_return failure("failed", env_.registry.absence_of(task.target));
     const std::string tool = found[0]->spec().name;
     const Json arguments = evaluated(task.args);
     env_.recorder.event("tool.call",

@@ -54,6 +54,9 @@ class MeteredModel final : public agents::Model {
   MeteredModel(agents::Model& model, Meter& meter) : model_(model), meter_(meter) {}
   Async<agents::ModelReply> generate(agents::ModelRequest request) override;
   std::string_view name() const override { return model_.name(); }
+  std::optional<size_t> count_tokens(std::string_view text) const override {
+    return model_.count_tokens(text);
+  }
 
  private:
   agents::Model& model_;

@@ -14,6 +14,7 @@
 #include "orchestrator/config/node.h"
 #include "orchestrator/run/execute.h"
 #include "orchestrator/run/guard.h"
+#include "orchestrator/run/servers.h"
 #include "orchestrator/run/toolbox.h"
 
 namespace swarm::run {
@@ -80,6 +81,7 @@ class SwarmRun {
     journal_ = Journal::create(result_.directory + "/journal.jsonl", to_sync(config.sync), clock)
                    .value();
     recorder_.emplace(*journal_, std::move(settings_.listener));
+    servers_.emplace(config_, clock_, *recorder_, log_);
   }
 
   Async<RunResult> run() {
@@ -95,7 +97,8 @@ class SwarmRun {
     }
     // The end of the servers is awaited on every path; a cancelled coroutine could not await.
     co_await boost::asio::this_coro::throw_if_cancelled(false);
-    co_await shielded(stop_servers());
+    if (!failure) result_.servers_missing = servers_->missing();
+    co_await shielded(servers_->stop());
     if (failure) classify(failure);
     if (result_.ok) models_->warn_unused();
     result_.totals = meter_.totals();
@@ -121,8 +124,17 @@ class SwarmRun {
   Async<> work(Deadline deadline) {
     const Executor executor = co_await boost::asio::this_coro::executor;
     co_await open_models(executor);
-    co_await start_servers(executor);
-    co_await open_toolbox();
+    // Servers that are late go on starting while the graph runs, at most until it has ended.
+    co_await with_nursery([&](Nursery& nursery) -> Async<> {
+      servers_->start(nursery, settings_.make_session);
+      co_await servers_->until_settled();
+      co_await open_toolbox();
+      co_await work_on_graph(deadline);
+      nursery.cancel();
+    });
+  }
+
+  Async<> work_on_graph(Deadline deadline) {
     Environment environment{.config = config_,
                             .models = models_->by_name(),
                             .registry = registry_,
@@ -173,52 +185,20 @@ class SwarmRun {
     models_ = std::move(opened).value();
   }
 
-  Async<> start_servers(Executor executor) {
-    for (const mcp::ServerConfig& server : config_.servers) {
-      recorder_->event("mcp.start", {{"server", server.name}});
-      sessions_.push_back(settings_.make_session(server, executor, log_));
-    }
-    co_await with_nursery([this](Nursery& nursery) -> Async<> {
-      for (const auto& session : sessions_) nursery.start(session->start());
-      co_return;
-    });
-    for (size_t i = 0; i < sessions_.size(); ++i) {
-      const std::unique_ptr<mcp::Session>& session = sessions_[i];
-      Json tools = Json::array();
-      for (const auto& tool : session->tools()) tools.push_back(tool->spec().name);
-      recorder_->event("mcp.ready", {{"server", config_.servers[i].name},
-                                     {"name", session->info().name},
-                                     {"version", session->info().version},
-                                     {"protocol", session->info().protocol_version},
-                                     {"tools", tools}});
-    }
-  }
-
-  // All at once: a server that ignores its end makes nobody else wait.
-  Async<> stop_servers() {
-    co_await with_nursery([this](Nursery& nursery) -> Async<> {
-      for (const auto& session : sessions_) nursery.start([&] { return stop_server(*session); });
-      co_return;
-    });
-  }
-  // A failure must not cancel the others.
-  Async<> stop_server(mcp::Session& session) {
-    try {
-      co_await session.stop();
-    } catch (const ErrorException& e) {
-      log_.warn("mcp.stop", {{"error", e.error().message}});
-    }
+  ToolboxParts toolbox() {
+    return {.config = config_,
+            .servers = *servers_,
+            .more = settings_.tools,
+            .make_http_get = settings_.make_http_get,
+            .directory = result_.directory,
+            .recorder = *recorder_,
+            .log = log_};
   }
 
   Async<> open_toolbox() {
-    const ToolboxParts parts{.config = config_,
-                             .sessions = sessions_,
-                             .more = settings_.tools,
-                             .make_http_get = settings_.make_http_get,
-                             .directory = result_.directory,
-                             .recorder = *recorder_,
-                             .log = log_};
-    fill_registry(registry_, parts);
+    fill_registry(registry_, toolbox());
+    servers_->on_joined(
+        [this](const std::string& server) { join_registry(registry_, toolbox(), server); });
     guard_.emplace(config_.policy.policy,
                    settings_.unattended.value_or(config_.policy.unattended), settings_.ask,
                    *recorder_);
@@ -261,7 +241,7 @@ class SwarmRun {
   std::optional<Recorder> recorder_;
   Meter meter_;
   std::unique_ptr<ModelSet> models_;
-  std::vector<std::unique_ptr<mcp::Session>> sessions_;
+  std::optional<Servers> servers_;
   std::optional<PolicyGuard> guard_;
   tools::Registry registry_;       // shares the tools of the sessions: leaves first
 };
@@ -278,6 +258,7 @@ Json to_json(const RunResult& result) {
   if (!result.error.empty()) out["error"] = result.error;
   if (!result.best.is_null()) out["best"] = result.best;
   if (result.outputs.is_object() && !result.outputs.empty()) out["outputs"] = result.outputs;
+  for (const auto& [server, why] : result.servers_missing) out["servers_missing"][server] = why;
   out["usage"] = to_json(result.totals);
   out["wall_ms"] = std::chrono::duration<double, std::milli>(result.wall).count();
   return out;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "orchestrator/run/pins.h"
+#include "orchestrator/run/tool_names.h"
 
 namespace swarm::run {
 namespace {
@@ -61,29 +62,58 @@ void add_scripts(tools::Registry& registry, const config::Config& config) {
 void check_pins(const ToolboxParts& parts) {
   if (parts.config.pins.empty()) return;
   Pins pins = Pins::open(parts.config.policy.pins).value();
-  for (size_t i = 0; i < parts.sessions.size(); ++i) {
-    const std::string& server = parts.config.servers[i].name;
-    const auto pin = parts.config.pins.find(server);
-    if (pin == parts.config.pins.end()) continue;
-    const Json surface = surface_of(parts.sessions[i]->tools());
+  for (const auto& [server, pin] : parts.config.pins) {
+    if (!parts.servers.has_tools(server)) continue;
+    const Json surface = surface_of(parts.servers.tools(server));
     parts.recorder.event("mcp.surface", {{"server", server}, {"hash", surface_hash(surface)}});
-    pins.check(server, surface, pin->second).value();
+    pins.check(server, surface, pin).value();
   }
   pins.save().value();
 }
 
-void add_server_tools(tools::Registry& registry, const ToolboxParts& parts) {
-  for (const auto& session : parts.sessions)
-    for (const std::shared_ptr<tools::Tool>& tool : session->tools()) {
-      const tools::ToolSpec& spec = tool->spec();
-      Result<void> added = tools::check_schema(spec.parameters);
-      if (added) added = registry.add(tool);
-      if (added) continue;
-      const std::string& why = added.error().message;
-      parts.log.warn("tool.quarantine", {{"tool", spec.name}, {"why", why}});
-      parts.recorder.event("tool.quarantine",
-                           {{"tool", spec.name}, {"origin", spec.origin}, {"why", why}});
-    }
+bool is_there(const tools::Registry& registry, const tools::ToolSpec& spec) {
+  const std::vector<tools::Tool*> all = registry.all();
+  return std::any_of(all.begin(), all.end(), [&](const tools::Tool* tool) {
+    const tools::ToolSpec& known = tool->spec();
+    return known.origin == spec.origin && !spec.remote_name.empty() &&
+           known.remote_name == spec.remote_name;
+  });
+}
+
+// Two servers with a tool of one name: a model may take one for the other.
+void note_shadow(const tools::Registry& registry, const ToolboxParts& parts,
+                 const tools::ToolSpec& spec) {
+  if (spec.remote_name.empty()) return;
+  for (const tools::Tool* tool : registry.all())
+    if (tool->spec().remote_name == spec.remote_name && tool->spec().origin != spec.origin)
+      parts.recorder.event("tool.shadow", {{"tool", spec.remote_name},
+                                           {"origins", {tool->spec().origin, spec.origin}}});
+}
+
+void add_server_tools(tools::Registry& registry, const ToolboxParts& parts,
+                      const std::string& server) {
+  std::vector<std::string> servers, ours;
+  for (const mcp::ServerConfig& one : parts.config.servers) servers.push_back(one.name);
+  for (const tools::Tool* tool : registry.all())
+    if (tool->spec().remote_name.empty()) ours.push_back(tool->spec().name);
+  for (const std::shared_ptr<tools::Tool>& offered : parts.servers.tools(server)) {
+    if (is_there(registry, offered->spec())) continue;
+    const std::shared_ptr<tools::Tool> tool =
+        under_public_name(offered, {.servers = servers, .ours = ours});
+    const tools::ToolSpec& spec = tool->spec();
+    if (spec.name != offered->spec().name)
+      parts.recorder.event("tool.renamed", {{"tool", spec.name},
+                                            {"origin", spec.origin},
+                                            {"remote", spec.remote_name}});
+    note_shadow(registry, parts, spec);
+    Result<void> added = tools::check_schema(spec.parameters);
+    if (added) added = registry.add(tool);
+    if (added) continue;
+    const std::string& why = added.error().message;
+    parts.log.warn("tool.quarantine", {{"tool", spec.name}, {"why", why}});
+    parts.recorder.event("tool.quarantine",
+                         {{"tool", spec.name}, {"origin", spec.origin}, {"why", why}});
+  }
 }
 
 }  // namespace
@@ -94,11 +124,26 @@ void fill_registry(tools::Registry& registry, const ToolboxParts& parts) {
   registry.set_artifacts(artifacts);
   add_builtins(registry, parts.config, artifacts, parts.make_http_get);
   add_scripts(registry, parts.config);
-  check_pins(parts);
-  add_server_tools(registry, parts);
   for (const std::shared_ptr<tools::Tool>& tool : parts.more) registry.add(tool).value();
   for (const config::ToolEntry& tool : parts.config.tools)
     registry.limit(tool.name, static_cast<size_t>(tool.calls_max));
+  check_pins(parts);
+  for (const std::string& server : parts.config.disabled_servers)
+    registry.expect(server, "is disabled");
+  for (const mcp::ServerConfig& server : parts.config.servers) {
+    if (parts.servers.has_tools(server.name))
+      add_server_tools(registry, parts, server.name);
+    else
+      registry.expect(server.name, parts.servers.absence(server.name));
+  }
+}
+
+void join_registry(tools::Registry& registry, const ToolboxParts& parts,
+                   const std::string& server) {
+  if (parts.config.pins.contains(server)) return;
+  registry.begin_batch();
+  registry.expect(server, "does not offer it");
+  add_server_tools(registry, parts, server);
 }
 
 Async<> check_tools(const tools::Registry& registry, const config::Config& config) {
@@ -119,6 +164,7 @@ Async<> check_tools(const tools::Registry& registry, const config::Config& confi
     const std::string path = "graph." + task.name + ".tool: ";
     const Result<std::vector<tools::Tool*>> found = registry.select(std::span(&task.target, 1));
     if (!found) throw ErrorException(invalid_input(path + found.error().message));
+    if (found->empty()) continue;  // of a server that is not there; the task will say so
     if (found->size() != 1)
       throw ErrorException(invalid_input(path + "\"" + task.target + "\" names " +
                                          std::to_string(found->size()) + " tools, expected one"));
@@ -133,7 +179,8 @@ Async<> check_tools(const tools::Registry& registry, const config::Config& confi
 }
 
 std::vector<ToolCost> tool_costs(const config::Config& config,
-                                 std::span<const std::shared_ptr<tools::Tool>> of_servers) {
+                                 std::span<const std::shared_ptr<tools::Tool>> of_servers,
+                                 const std::map<std::string, agents::TokenCounter>& counters) {
   // The folders of file tools need not exist to know what the tools look like.
   config::Config copy = config;
   for (config::ToolEntry& tool : copy.tools)
@@ -160,7 +207,11 @@ std::vector<ToolCost> tool_costs(const config::Config& config,
           specs.push_back(tool->spec());
     }
     cost.tools = specs.size();
-    cost.tokens = agents::definition_tokens(specs);
+    const auto counter = counters.find(agent.model);
+    const agents::DefinitionCost all = agents::definition_cost(
+        specs, counter != counters.end() ? counter->second : agents::TokenCounter());
+    cost.tokens = all.tokens;
+    cost.exact = all.exact;
     const auto limit = static_cast<size_t>(agent.config.tool_tokens_max);
     cost.deferred = limit > 0 && cost.tokens > limit;
     out.push_back(std::move(cost));

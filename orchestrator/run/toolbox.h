@@ -1,17 +1,21 @@
 // orchestrator/run/toolbox.h — The registry of a run: built-ins, scripts, the tools of MCP servers,
-// in this order and each in the order of the file, so that prompts are the same every time. A tool
-// of a server that cannot be used is left out with a reason; one of our own is an error.
+// in this order and each in the order of the file, so that prompts are the same every time;
+// servers that come late stand behind. A tool of a server that cannot be used is left out with a
+// reason; one of our own is an error.
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
 
+#include "agents/agent.h"
 #include "engine/base/log.h"
 #include "mcp/mcp.h"
 #include "orchestrator/config/config.h"
 #include "orchestrator/run/recorder.h"
+#include "orchestrator/run/servers.h"
 #include "tools/http_fetch.h"
 #include "tools/tool.h"
 
@@ -19,7 +23,7 @@ namespace swarm::run {
 
 struct ToolboxParts {
   const config::Config& config;
-  std::span<const std::unique_ptr<mcp::Session>> sessions;
+  const Servers& servers;
   std::span<const std::shared_ptr<tools::Tool>> more;  // besides the declared ones
   // Connections of http_fetch; empty: there is no http_fetch.
   const std::function<tools::HttpGet(bool private_addresses)>& make_http_get;
@@ -31,6 +35,11 @@ struct ToolboxParts {
 // Throws ErrorException{invalid_input, environment}.
 void fill_registry(tools::Registry& registry, const ToolboxParts& parts);
 
+// A server that came late, or has more tools than before. Those of a pinned server stay as they
+// were.
+void join_registry(tools::Registry& registry, const ToolboxParts& parts,
+                   const std::string& server);
+
 // A pattern that matches nothing, and a tool that cannot work here (no sandbox), are found now and
 // not in the middle of the run. Throws ErrorException{invalid_input, environment}.
 Async<> check_tools(const tools::Registry& registry, const config::Config& config);
@@ -38,11 +47,14 @@ Async<> check_tools(const tools::Registry& registry, const config::Config& confi
 // What the definitions of an agent's tools take of its context.
 struct ToolCost {
   std::string agent;
-  size_t tools = 0, tokens = 0;      // tokens: estimated
+  size_t tools = 0, tokens = 0;
+  bool exact = false;                // tokens are counted; else estimated
   bool deferred = false;             // more than it may be shown: they wait behind a search
   std::vector<std::string> unknown;  // patterns for tools of servers that are not in of_servers
 };
+// counters: of models by name, as far as they have a tokenizer at hand.
 std::vector<ToolCost> tool_costs(const config::Config& config,
-                                 std::span<const std::shared_ptr<tools::Tool>> of_servers);
+                                 std::span<const std::shared_ptr<tools::Tool>> of_servers,
+                                 const std::map<std::string, agents::TokenCounter>& counters = {});
 
 }  // namespace swarm::run

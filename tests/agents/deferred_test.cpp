@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include <optional>
 #include <string>
 
 #include "agents/agent.h"
@@ -45,7 +46,7 @@ TEST_CASE("deferred tools: below the limit every tool is shown, above it two tha
   ManyTools many;
   std::vector<tools::ToolSpec> specs;
   for (const tools::Tool* tool : many.registry.all()) specs.push_back(tool->spec());
-  const auto cost = static_cast<int32_t>(definition_tokens(specs));
+  const auto cost = static_cast<int32_t>(definition_cost(specs).tokens);
   CHECK(cost > 40);
   many.config.tool_tokens_max = cost;
   many.model.say("done", "A");
@@ -57,6 +58,40 @@ TEST_CASE("deferred tools: below the limit every tool is shown, above it two tha
   REQUIRE(many.model.requests()[1].tools.size() == 2);
   CHECK(many.model.requests()[1].tools[0].name == "search_tools");
   CHECK(many.model.requests()[1].tools[1].name == "call_tool");
+}
+
+// Counts as it is told; everything else is the script's.
+class CountingModel final : public Model {
+ public:
+  CountingModel(ScriptedModel& script, std::optional<size_t> tokens)
+      : script_(script), tokens_(tokens) {}
+  Async<ModelReply> generate(ModelRequest request) override {
+    return script_.generate(std::move(request));
+  }
+  std::string_view name() const override { return "counting"; }
+  std::optional<size_t> count_tokens(std::string_view) const override { return tokens_; }
+
+ private:
+  ScriptedModel& script_;
+  const std::optional<size_t> tokens_;
+};
+
+TEST_CASE("deferred tools: the model's own count of tokens decides, an estimate without one") {
+  const auto shown = [](std::optional<size_t> tokens, int32_t tokens_max) {
+    ManyTools many;
+    many.config.tool_tokens_max = tokens_max;
+    many.model.say("done", "A");
+    CountingModel model(many.model, tokens);
+    PassInput input;
+    input.messages.emplace_back();
+    run_root(run_pass(model, many.registry, many.config, input, nullptr));
+    return many.model.requests()[0].tools.size();
+  };
+  CHECK(shown(std::nullopt, 10) == 2);
+  CHECK(shown(10, 10) == 4);
+  CHECK(shown(11, 10) == 2);
+  CHECK(shown(100000, 500) == 2);                // where four bytes each would have fitted
+  CHECK(shown(std::nullopt, 500) == 4);
 }
 
 TEST_CASE("deferred tools: found by their words, called by their name, checked as ever") {
@@ -84,6 +119,57 @@ TEST_CASE("deferred tools: found by their words, called by their name, checked a
   CHECK(answer(3).find("unknown tool \"shop__prize\"") != std::string::npos);
   CHECK(answer(4).find("call_tool: expected") != std::string::npos);
   CHECK(many.price->calls()[0].arguments == Json{{"item", "nut"}});
+}
+
+TEST_CASE("deferred tools: what joins late stands behind, when it is too much behind a search") {
+  ManyTools many;
+  std::vector<tools::ToolSpec> specs;
+  for (const tools::Tool* tool : many.registry.all()) specs.push_back(tool->spec());
+  many.config.tool_tokens_max = static_cast<int32_t>(definition_cost(specs).tokens) + 60;
+  const auto join = [&many](const char* name, const std::string& description) {
+    tools::ToolSpec spec;
+    spec.name = name;
+    spec.description = description;
+    spec.parameters = Json{{"type", "object"}};
+    const auto tool = std::make_shared<ScriptedTool>(spec);
+    tool->then("found");
+    many.registry.begin_batch();
+    many.registry.add(tool).value();
+  };
+  ModelReply call;
+  call.tool_calls = {{"", "shop__price", Json::object()}};
+  call.finish = FinishReason::tool_calls;
+  many.price->then("1").then("2");
+  many.model.then({.label = "A", .reply = call, .before = [&]() -> Async<> {
+                     join("aaa__small", "x");
+                     co_return;
+                   }});
+  many.model.then({.label = "A", .reply = call, .before = [&]() -> Async<> {
+                     join("aab__large", std::string(2000, 'y') + " zebra");
+                     co_return;
+                   }});
+  many.model.call({{"", "search_tools", Json{{"query", "zebra"}}}}, "A");
+  many.model.call({{"", "call_tool", Json{{"name", "aab__large"}, {"arguments", Json::object()}}},
+                   {"", "aaa__small", Json::object()}}, "A");
+  many.model.say("done", "A");
+  many.run();
+  const auto names = [&many](size_t request) {
+    std::string out;
+    for (const tools::ToolSpec& spec : many.model.requests().at(request).tools)
+      out += spec.name + " ";
+    return out;
+  };
+  const std::string first = "files__read files__write shop__price shop__stock ";
+  CHECK(names(0) == first);
+  CHECK(names(1) == first + "aaa__small ");
+  CHECK(names(2) == first + "aaa__small search_tools call_tool ");
+  CHECK(names(4) == names(2));
+  const std::vector<Message>& messages = many.model.requests().back().messages;
+  CHECK(messages.back().content == "found");
+  CHECK(messages[messages.size() - 2].content == "found");
+  many.model.say("again", "A");
+  many.run();
+  CHECK(names(5) == names(4));                   // the next pass reads the same
 }
 
 TEST_CASE("deferred tools: a search that finds nothing names them all") {

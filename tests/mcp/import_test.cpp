@@ -144,6 +144,54 @@ TEST_CASE("import: switches, times and tools under all their names") {
   CHECK(era.name == "my_server");
 }
 
+TEST_CASE("import: consent, authorization and required are taken over, what is not is told") {
+  const ImportedServer asked = only(R"({"mcpServers": {"s": {"url": "https://x", "required": true,
+      "autoApprove": ["a", "b"], "oauth": {"clientId": "id", "clientSecret": "${KEY}",
+      "redirectUri": "http://localhost:7/cb", "scopes": ["r"], "tokenUrl": "https://x/t",
+      "odd": 1}}}})");
+  CHECK(asked.approved_tools == std::vector<std::string>{"a", "b"});
+  CHECK(asked.required == true);
+  CHECK(asked.authorize);
+  CHECK(asked.client_id == "id");
+  CHECK(asked.client_secret == "${KEY}");
+  CHECK(asked.redirect_uri == "http://localhost:7/cb");
+  CHECK(asked.warnings ==
+        std::vector<std::string>{
+            "\"oauth.scopes\" is ignored: it is taken from what the server announces",
+            "\"oauth.tokenUrl\" is ignored: it is taken from what the server announces",
+            "\"oauth.odd\" is ignored: it is not understood"});
+  const ServerConfig config = resolved(R"({"mcpServers": {"s": {"url": "https://x",
+      "oauth": {"clientId": "${SWARM_TEST_NONE:-id}"}}}})");
+  REQUIRE(config.auth);
+  CHECK(config.auth->client_id == "id");
+  CHECK(config.auth->browser);
+  CHECK(config.auth->redirect_uri.empty());      // a port that is free
+  CHECK_FALSE(resolved(R"({"mcpServers": {"s": {"url": "https://x"}}})").auth);
+
+  const auto authorize = [](const std::string& member) {
+    return only(R"({"mcpServers": {"s": {"url": "https://x", )" + member + "}}}").authorize;
+  };
+  CHECK(authorize(R"("oauth": true)"));
+  CHECK(authorize(R"("requiresOAuth": true)"));
+  CHECK_FALSE(authorize(R"("oauth": false)"));
+  CHECK_FALSE(authorize(R"("requiresOAuth": false, "oauth": {"clientId": "x"})"));
+  CHECK_FALSE(authorize(R"("oauth": 7)"));
+  CHECK_FALSE(only(R"({"mcpServers": {"s": {"command": "a"}}})").required.has_value());
+
+  const ImportedServer told = only(R"({"mcpServers": {"s": {"command": "a", "oauth": {},
+      "proxy": "http://p", "serverInstructions": true, "deferTools": true, "startup": "lazy",
+      "customUserVars": {}, "iconPath": "x.png", "description": "for people"}}})");
+  CHECK_FALSE(told.authorize);
+  std::string all;
+  for (const std::string& warning : told.warnings) all += warning + "\n";
+  for (const char* key : {"oauth", "proxy", "serverInstructions", "deferTools", "startup",
+                          "customUserVars"})
+    CHECK(all.find("\"" + std::string(key) + "\" is ignored: ") != std::string::npos);
+  CHECK(told.warnings.size() == 6);              // and nothing about what only decorates
+  CHECK(only(R"({"extensions": {"s": {"cmd": "a", "available_tools": ["x"]}}})").include_tools ==
+        std::vector<std::string>{"x"});
+}
+
 TEST_CASE("import: unknown keys are told, not fatal; a bad server does not spoil the others") {
   const ImportedServer odd = only(R"({"mcpServers": {"s": {"command": "a", "colour": 1}}})");
   CHECK(odd.warnings == std::vector<std::string>{"\"colour\" is not understood"});

@@ -7,6 +7,7 @@
 #include "engine/base/async/nursery.h"
 #include "engine/base/async/run.h"
 #include "tests/support/support.h"
+#include "tools/glob.h"
 #include "tools/policy.h"
 #include "tools/scripted_tool.h"
 
@@ -74,6 +75,50 @@ TEST_CASE("policy: of several values one denies or asks, all must allow") {
   CHECK(decide(Json::array({"/tmp/a", "/etc/b"})) == Verdict::deny);
   CHECK(decide(Json::array()) == Verdict::ask);
   CHECK(policy.decide(tool("write"), {{"deep", {{"er", "/etc/x"}}}}).verdict == Verdict::deny);
+}
+
+TEST_CASE("policy: SERVER/TOOL means the server and the name that it uses itself") {
+  const auto remote = [](const char* server, const char* name, const char* shown) {
+    ToolSpec spec = tool(shown);
+    spec.origin = std::string("mcp:") + server;
+    spec.remote_name = name;
+    return spec;
+  };
+  const ToolSpec mine = remote("a", "b__c", "a__b__c_1234abcd");
+  const ToolSpec other = remote("a__b", "c", "a__b__c");
+  const ToolSpec dotted = remote("shop", "x.y", "shop__x_y");
+  CHECK(names_tool("a/b__c", mine));
+  CHECK_FALSE(names_tool("a/b__c", other));
+  CHECK(names_tool("a__b/c", other));
+  CHECK_FALSE(names_tool("a__b/c", mine));
+  CHECK(names_tool("a__b__c", other));           // the public name itself
+  CHECK_FALSE(names_tool("a__b__c", mine));
+  CHECK(names_tool("a__b__c_1234abcd", mine));
+  CHECK(names_tool("a/b*", mine));
+  CHECK(names_tool("*/b__c", mine));
+  CHECK(names_tool("shop/x.y", dotted));
+  CHECK(names_tool("shop/x_y", dotted));         // as models and lists call it
+  CHECK(names_tool("shop/*", dotted));
+  CHECK_FALSE(names_tool("sho/*", dotted));
+  CHECK(names_tool("fs/read_*", tool("fs__read_file")));
+}
+
+TEST_CASE("policy: approvals come after every rule, and do not make a policy") {
+  PolicyRules rules;
+  rules.approved = {"mail/*"};
+  rules.declared = false;
+  const Policy none = Policy::make(rules).value();
+  CHECK_FALSE(none.declared());
+  CHECK(said(none.decide(tool("mail__send"), Json::object())) ==
+        "allow | approved with its server: mail/*");
+  CHECK(said(none.decide(tool("shell"), Json::object())) ==
+        "deny | default: it has effects and there is no policy");
+  rules.ask = {"mail/send"};
+  rules.declared = true;
+  const Policy some = Policy::make(rules).value();
+  CHECK(said(some.decide(tool("mail__send"), Json::object())) == "ask | ask mail/send");
+  CHECK(said(some.decide(tool("mail__list"), Json::object())) ==
+        "allow | approved with its server: mail/*");
 }
 
 TEST_CASE("policy: without one only reading is allowed") {

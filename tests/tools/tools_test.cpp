@@ -194,6 +194,36 @@ TEST_CASE("registry: select takes names and globs in registry order without dupl
   CHECK(names({"git/*"}).find("known tools: calculator, fs/read_file") != std::string::npos);
 }
 
+TEST_CASE("registry: tools that may still come are no mistake, and their absence has a reason") {
+  Registry registry;
+  registry.add(ScriptedTool::make("calculator")).value();
+  const auto select = [&](const std::string& pattern) {
+    return registry.select(std::span(&pattern, 1));
+  };
+  CHECK_FALSE(select("shop/price").has_value());
+  registry.expect("shop", "is still starting");
+  for (const char* pattern : {"shop/price", "shop/*", "shop__price", "sh*", "*/price"}) {
+    CAPTURE(std::string(pattern));
+    REQUIRE(select(pattern).has_value());
+    CHECK(select(pattern)->empty());
+  }
+  for (const char* pattern : {"shoe/price", "shop", "web/*", "shopping/x"}) {
+    CAPTURE(std::string(pattern));
+    CHECK_FALSE(select(pattern).has_value());
+  }
+  ToolContext context;
+  const ToolResult early = run_root(registry.dispatch("shop__price", Json::object(), context));
+  CHECK(early.is_error);
+  CHECK(early.text ==
+        "there is no tool \"shop__price\" now: server \"shop\" is still starting");
+  registry.begin_batch();
+  registry.add(ScriptedTool::make("shop__price")).value();
+  CHECK(select("shop/price")->size() == 1);
+  CHECK(registry.last_batch() == 1);
+  CHECK(registry.batch_of(*registry.find("calculator")) == 0);
+  CHECK(registry.batch_of(*registry.find("shop__price")) == 1);
+}
+
 TEST_CASE("dispatch: unknown tools and wrong arguments help the model, the tool is not called") {
   Registry registry;
   registry.add(builtin("calculator")).value();

@@ -1,8 +1,10 @@
 // swarm mcp: a swarm served over stdio, looked at and called by the same program as a client.
 #include <doctest/doctest.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
+#include <map>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -116,6 +118,40 @@ TEST_CASE("mcp command: the servers of a project start only after they were appr
   const Ran changed = run({"mcp", "list"});
   CHECK(changed.code == 3);
   CHECK(changed.err.find("has changed since it was approved") != std::string::npos);
+}
+
+TEST_CASE("mcp command: doctor tells the state of every server, its reason and its last words") {
+  const Project project;
+  test::TempDir dir;
+  const std::string list = (dir.path() / "servers.json").string();
+  test::write_file(list, std::string(R"({"mcpServers": {
+      "oracle": {"command": ")") + SWARM_PROGRAM + R"(", "args": ["mcp", "serve", ")" +
+                             project.file + R"("]},
+      "ends": {"command": "/bin/sh", "args": ["-c", "echo no licence for $KEY >&2; exit 3"],
+               "env": {"KEY": "k3y-value"}},
+      "slow": {"command": "/bin/sh", "args": ["-c", "sleep 30"], "initTimeout": 700},
+      "slower": {"command": "/bin/sh", "args": ["-c", "sleep 30"], "initTimeout": 700},
+      "off": {"command": "/no/such", "disabled": true}}})");
+  const auto begun = std::chrono::steady_clock::now();
+  const Ran doctor = run({"mcp", "doctor", "--config", list, "--json"});
+  CHECK(std::chrono::steady_clock::now() - begun < std::chrono::seconds(20));
+  CHECK(doctor.code == 3);
+  std::map<std::string, Json> reports;
+  std::istringstream lines(doctor.out);
+  for (std::string line; std::getline(lines, line);) {
+    const Json report = parse_json(line).value();
+    reports[report["server"].get<std::string>()] = report;
+  }
+  CHECK(reports.size() == 5);
+  CHECK(reports["oracle"]["state"] == "ready");
+  CHECK(reports["oracle"]["about"]["tools"].size() == 1);
+  CHECK(reports["ends"]["state"] == "failed");
+  const auto error = reports["ends"]["error"].get<std::string>();
+  CHECK(error.find("no licence for [redacted]") != std::string::npos);
+  CHECK(reports["slow"]["state"] == "failed");
+  CHECK(reports["slower"]["error"].get<std::string>().find("not ready within 700 ms") !=
+        std::string::npos);
+  CHECK(reports["off"]["state"] == "disabled");
 }
 
 TEST_CASE("mcp command: bad arguments, unknown tools and missing servers have their exit codes") {

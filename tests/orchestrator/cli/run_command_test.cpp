@@ -1,6 +1,7 @@
 // The commands around a run, through the whole program with a scripted model from a file.
 #include <doctest/doctest.h>
 
+#include <filesystem>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -264,4 +265,31 @@ TEST_CASE("cli: runs list tells an unknown directory from one without runs") {
 TEST_CASE("cli: schema prints JSON Schema") {
   const Json schema = parse_json(run({"schema"}).out).value();
   CHECK(schema["properties"]["agents"].is_object());
+}
+
+TEST_CASE("cli: validate counts tool definitions with the model's tokenizer, if it is at hand") {
+  test::TempDir dir;
+  const std::string demo =
+      std::filesystem::absolute("examples/demo-model/demo-model.gguf").string();
+  const auto costs = [&](const std::string& model) {
+    test::write_file(dir.path() / "s.yaml", "schema: swarm/v1\nmodels: {m: " + model +
+                                                "}\nagents: {A: {tools: [t]}}\n"
+                                                "tools: {t: {script: [x], description: d}}\n"
+                                                "graph: {a: {agent: A, in: x}}\n");
+    const Ran ran = run({"validate", (dir.path() / "s.yaml").string(), "--json"});
+    CAPTURE(ran.err);
+    REQUIRE(ran.code == 0);
+    return parse_json(ran.out).value()["tools"][0];
+  };
+  const std::string text = "{\"type\": \"function\", \"function\": {\"name\": \"t\", "
+                           "\"description\": \"d\", \"parameters\": {\"type\": \"object\"}}}\n";
+  const Ran ids = run({"tokenize", "--model", demo, text});
+  const Json counted = costs("{provider: engine, weights: " + demo + "}");
+  CHECK(counted["exact"] == true);
+  CHECK(counted["tokens"] == parse_json(ids.out).value()["ids"].size());
+  const Json estimated = costs("{provider: engine, weights: no-such-file.gguf}");
+  CHECK(estimated["exact"] == false);
+  CHECK(estimated["tokens"] == (text.size() + 3) / 4);
+  CHECK(run({"validate", (dir.path() / "s.yaml").string()}).out.find("estimated") !=
+        std::string::npos);
 }

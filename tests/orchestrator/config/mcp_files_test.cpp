@@ -39,6 +39,10 @@ const mcp::ServerConfig* find(const config::Config& config, const std::string& n
   return nullptr;
 }
 
+bool config_verdict(const config::Config& config, const tools::ToolSpec& spec) {
+  return config.policy.policy.decide(spec, Json::object()).verdict == tools::Verdict::allow;
+}
+
 }  // namespace
 
 TEST_CASE("mcp_files: servers are taken over, their variables stay out of the record") {
@@ -78,4 +82,66 @@ TEST_CASE("mcp_files: a list that cannot be read is an error at its place") {
   const config::Loaded loaded = folder.load("{\"mcpServers\": ");
   CHECK_FALSE(loaded.config.has_value());
   CHECK(loaded.report().find("list.json") != std::string::npos);
+}
+
+TEST_CASE("mcp_files: consent, OAuth, required and what is off become settings of the swarm") {
+  ::setenv("SWARM_TEST_TOKEN", "t0psecret", 1);
+  Folder folder;
+  const config::Loaded loaded = folder.load(R"({"mcpServers": {
+      "shop": {"command": "shop", "autoApprove": ["price"], "required": true, "proxy": "x"},
+      "web": {"url": "https://x/mcp", "oauth": {"clientId": "id",
+              "clientSecret": "${SWARM_TEST_TOKEN}"}},
+      "off": {"command": "x", "disabled": true}}})");
+  CAPTURE(loaded.report());
+  REQUIRE(loaded.config.has_value());
+  const config::Config& config = *loaded.config;
+  CHECK(config.server_uses.at("shop").required);
+  CHECK_FALSE(config.server_uses.at("web").required);
+  CHECK(config.disabled_servers == std::vector<std::string>{"off"});
+  CHECK(find(config, "off") == nullptr);
+  const auto& auth = find(config, "web")->auth;
+  REQUIRE(auth);
+  CHECK(auth->client_id == "id");
+  CHECK(auth->client_secret == "t0psecret");
+  CHECK(dump_json(config.document).find("t0psecret") == std::string::npos);
+  tools::ToolSpec spec;
+  spec.name = "shop__price";
+  spec.origin = "mcp:shop";
+  spec.remote_name = "price";
+  CHECK(config.policy.policy.decide(spec, Json::object()).verdict == tools::Verdict::allow);
+  spec.name = "shop__buy";
+  spec.remote_name = "buy";
+  CHECK(config.policy.policy.decide(spec, Json::object()).verdict == tools::Verdict::deny);
+  REQUIRE(loaded.warnings.size() == 1);
+  CHECK(loaded.warnings[0].find("\"proxy\" is ignored: connections are direct") !=
+        std::string::npos);
+}
+
+TEST_CASE("config: the keys of desktop clients inside a swarm file do what they say") {
+  const auto load = [](const std::string& server) {
+    return config::load_text("schema: swarm/v1\nmodels: {m: {provider: scripted, script: x}}\n"
+                             "agents: {A: {tools: [\"s/*\"]}}\n"
+                             "graph: {a: {agent: A, in: x}}\nmcpServers: {s: " + server + "}\n",
+                             "test.yaml", "", {});
+  };
+  const config::Loaded loaded = load("{command: x, required: true, autoApprove: [a], "
+                                     "alwaysAllow: [b], disabledTools: [c], excludeTools: [d], "
+                                     "includeTools: [a, b, c]}");
+  CAPTURE(loaded.report());
+  REQUIRE(loaded.config.has_value());
+  CHECK(loaded.config->server_uses.at("s").required);
+  CHECK(loaded.config->servers[0].exclude_tools == std::vector<std::string>{"d", "c"});
+  CHECK(loaded.config->servers[0].include_tools.size() == 3);
+  tools::ToolSpec spec;
+  spec.origin = "mcp:s";
+  for (const char* tool : {"a", "b", "c"}) {
+    spec.name = std::string("s__") + tool;
+    spec.remote_name = tool;
+    CHECK(config_verdict(*loaded.config, spec) == (spec.remote_name != "c"));
+  }
+  CHECK(load("{url: 'https://x', oauth: {}}").report().find("say mcp.NAME.auth") !=
+        std::string::npos);
+  CHECK(load("{command: x, trust: true}").report().find("say autoApprove") != std::string::npos);
+  CHECK(load("{command: x, autoApprove: ['a b']}").report().find("autoApprove") !=
+        std::string::npos);
 }

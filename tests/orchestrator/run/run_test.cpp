@@ -69,7 +69,7 @@ mcp: {shop: {command: [shop]}}
 )";
 
 void use_session(World& world, const FakeSession::Plan& plan) {
-  world.settings.make_session = [plan](mcp::ServerConfig, Executor, Log&) {
+  world.settings.make_session = [plan](mcp::ServerConfig, Executor, Log&, mcp::ClientHooks) {
     return std::make_unique<FakeSession>(plan);
   };
 }
@@ -258,8 +258,12 @@ TEST_CASE("run: cancelling ends everything, stops the servers and completes the 
   CHECK(world.events().back().data["outcome"] == "cancelled");
 }
 
-TEST_CASE("run: a server that does not start is an environment error; others are stopped") {
-  World world(kShop);
+TEST_CASE("run: a required server that does not start is an environment error") {
+  World world(R"(
+inputs: {task: {required: true}}
+agents: {A: {tools: [shop/price]}}
+mcp: {shop: {command: [shop], required: true}}
+)");
   int stopped = 0;
   use_session(world, {.dies_at_start = true, .stopped = &stopped});
   const run::RunResult result = world.run();
