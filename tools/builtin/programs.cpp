@@ -18,6 +18,7 @@ sandbox::SandboxOptions sandbox_options(const ProgramOptions& options) {
   out.network = options.network;
   out.env = options.env;
   out.file_bytes_max = options.file_bytes_max;
+  out.disk_bytes_max = options.disk_bytes_max;
   out.child.wall = options.timeout;
   out.child.memory_bytes_max = options.memory_bytes_max;
   out.child.output_bytes_max = options.output_bytes_max;

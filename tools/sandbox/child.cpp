@@ -88,8 +88,20 @@ class Child {
       if (use.processes > limits_.processes_max) stop(Stopped::processes);
       if (use.memory_bytes > limits_.memory_bytes_max) stop(Stopped::memory);
       if (steady_clock().now() >= end) stop(Stopped::wall);
+      look_at_disk();
       co_await wait_until(steady_clock(), std::min(end, steady_clock().now() + kLook));
     }
+  }
+
+  // A large folder takes time to look at: a tenth of ours at most.
+  void look_at_disk() {
+    const TimePoint begun = steady_clock().now();
+    if (limits_.folder.empty() || begun < next_disk_look_) return;
+    const DiskLimits limits{limits_.folder_bytes_max, limits_.folder_entries_max};
+    const DiskUse use = disk_use(limits_.folder, limits, process_->pid());
+    if (use.bytes > limits.bytes || use.entries > limits.entries) stop(Stopped::disk);
+    const TimePoint now = steady_clock().now();
+    next_disk_look_ = now + 10 * (now - begun);
   }
 
   Async<> watch_exit(Nursery& nursery) {
@@ -124,6 +136,7 @@ class Child {
   std::optional<Process> process_;
   Stream in_, out_, err_, exit_;
   int open_ = 0;                   // streams that have not ended
+  TimePoint next_disk_look_ = {};
   ChildResult result_;
 };
 

@@ -1,6 +1,7 @@
 // tools/sandbox/child.h — A child process from its start to its end, bounded: time, output, number
-// of processes and memory of its whole tree. The tree is looked at every few milliseconds, because
-// no per-process limit bounds a sum and the kernel exempts the superuser from RLIMIT_NPROC.
+// of processes and memory of its whole tree, and how far it fills a folder. Both are looked at
+// every few milliseconds, because no per-process limit bounds a sum and the kernel exempts the
+// superuser from RLIMIT_NPROC.
 // Every path out of run_child() has killed the process group and reaped the child.
 #pragma once
 
@@ -21,6 +22,9 @@ struct ChildLimits {
   uint64_t output_bytes_stop = uint64_t{64} << 20;  // of both; the child is stopped beyond
   size_t processes_max = 64;
   uint64_t memory_bytes_max = uint64_t{1} << 30;  // resident and private, of all processes
+  std::string folder = {};                        // where it may write; "" = nowhere
+  uint64_t folder_bytes_max = UINT64_MAX;         // in it, what was there before included
+  uint64_t folder_entries_max = UINT64_MAX;
 };
 
 // What is kept of a stream of bytes: the first and the last half of bytes_max.
@@ -40,7 +44,7 @@ class Excerpt {
   std::string head_, tail_;
 };
 
-enum class Stopped : uint8_t { no, wall, output, processes, memory };
+enum class Stopped : uint8_t { no, wall, output, processes, memory, disk };
 
 struct ChildResult {
   ChildResult() : ChildResult(ChildLimits{}) {}
@@ -61,5 +65,18 @@ struct TreeUse {
   uint64_t memory_bytes = 0;
 };
 TreeUse tree_use(int pid, size_t count_max);
+
+// What a folder takes on its disk: blocks of all files below it, links not followed, and how many
+// entries there are. With `pid`, also files that were deleted and are still open in its tree.
+// Counting ends above the limits. A file that is only mapped any more is not seen.
+struct DiskUse {
+  uint64_t bytes = 0;
+  uint64_t entries = 0;
+};
+struct DiskLimits {
+  uint64_t bytes = UINT64_MAX;
+  uint64_t entries = UINT64_MAX;
+};
+DiskUse disk_use(const std::string& folder, const DiskLimits& limits, int pid = 0);
 
 }  // namespace swarm::tools::sandbox

@@ -159,15 +159,33 @@ Async<Result<void>> Sandbox::check() {
   co_return outcome;
 }
 
+// A folder that is full stays so until somebody has made room: no call begins in it.
+Result<ChildLimits> Sandbox::limits_of_call() {
+  ChildLimits limits = options_.child;
+  if (options_.root.empty() || !options_.writable) return limits;
+  const DiskUse now = disk_use(options_.root, {});
+  if (!before_) before_ = now;
+  limits.folder = options_.root;
+  limits.folder_bytes_max = before_->bytes + options_.disk_bytes_max;
+  limits.folder_entries_max = before_->entries + options_.disk_entries_max;
+  if (now.bytes > limits.folder_bytes_max || now.entries > limits.folder_entries_max)
+    return failed("not run: the working folder has grown by more than " +
+                  std::to_string(options_.disk_bytes_max) + " bytes or " +
+                  std::to_string(options_.disk_entries_max) +
+                  " files since the first call; somebody must make room");
+  return limits;
+}
+
 Async<ChildResult> Sandbox::run(std::vector<std::string> command, std::string input) {
   const Result<void> usable = co_await check();
   if (!usable) throw ErrorException(usable.error());
+  const ChildLimits limits = limits_of_call().value();
   SpawnOptions spawn = options_.confined ? spawn_options(command) : unconfined_options(command);
   auto bound = ProcessGroupBound::make(options_.child.processes_max + kOwnProcesses);
   if (bound) spawn.cgroup = bound->folder();
   std::optional<ChildResult> ended;
   const auto body = [&]() -> Async<> {
-    ended = co_await run_child(spawn, std::move(input), options_.child);
+    ended = co_await run_child(spawn, std::move(input), limits);
   };
   const auto cleanup = [&]() -> Async<> {      // the last processes end a little later
     const TimePoint until = steady_clock().now() + kGroupEnd;
@@ -201,6 +219,9 @@ std::string to_text(const ChildResult& result, const ChildLimits& limits) {
     case Stopped::memory:
       line("[stopped: it used more than " + std::to_string(limits.memory_bytes_max) +
            " bytes of memory]");
+      break;
+    case Stopped::disk:
+      line("[stopped: the working folder grew beyond its limit]");
       break;
     case Stopped::no:
       if (result.end.by_signal)

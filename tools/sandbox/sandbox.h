@@ -3,6 +3,10 @@
 // and libraries, read-only; a private, bounded /tmp; its own processes in /proc; one folder of ours
 // as /workspace, where granted; an environment it is given. No network unless granted, no
 // capabilities, no further user namespaces. It is stopped with everything it started.
+// How far it fills the granted folder is looked at while it runs, and before the next call: an
+// ordinary user cannot put a quota on a folder (project quotas need the superuser and a file system
+// mounted for them; a size-limited mount would be another folder than the one that was granted).
+// So the bound may be passed by what is written between two looks.
 // Where bubblewrap is missing or may not make namespaces, nothing runs: the error names the remedy.
 // Only `confined = false`, written by the user, runs programs with our rights (limits still hold).
 // One strand; shared by the tools that use it.
@@ -25,6 +29,8 @@ struct SandboxOptions {
   std::map<std::string, std::string> env;
   uint64_t file_bytes_max = uint64_t{64} << 20;
   uint64_t tmp_bytes_max = uint64_t{64} << 20;
+  uint64_t disk_bytes_max = uint64_t{1} << 30;  // by which root may grow, all calls together
+  uint64_t disk_entries_max = 100'000;          // the same in files and folders
   ChildLimits child = {};
 };
 
@@ -47,11 +53,13 @@ class Sandbox {
   Async<Result<void>> probe(bool proc);
   SpawnOptions spawn_options(const std::vector<std::string>& command) const;
   SpawnOptions unconfined_options(const std::vector<std::string>& command) const;
+  Result<ChildLimits> limits_of_call();
 
   const SandboxOptions options_;
   std::string bwrap_;              // full path, once found
   bool proc_ = true;               // a fresh /proc can be mounted
   std::optional<Result<void>> checked_;
+  std::optional<DiskUse> before_;  // of root, when the first call began
 };
 
 // What a model reads of a program's end: output, what went to stderr, why it was stopped.
