@@ -340,4 +340,31 @@ std::vector<Finding> check_unused_headers(const std::map<std::string, std::strin
   return out;
 }
 
+std::vector<Finding> check_behaviours(const std::string& path, std::string_view page, int rows,
+                                      std::string_view tests) {
+  static const std::regex kRow(R"(^\| (\d+) \|.*\| ([^|]*) \|$)");
+  static const std::regex kName("`([^`]+)`");
+  std::vector<Finding> out;
+  const std::vector<std::string> lines = lines_of(page);
+  int expected = 1;
+  for (size_t i = 0; i < lines.size(); ++i) {
+    const int line = static_cast<int>(i) + 1;
+    std::smatch row;
+    if (!std::regex_match(lines[i], row, kRow)) continue;
+    if (std::stoi(row[1]) != expected)
+      out.push_back({path, line, "expected row " + std::to_string(expected)});
+    expected = std::stoi(row[1]) + 1;
+    const std::string cell = row[2];
+    auto name = std::sregex_iterator(cell.begin(), cell.end(), kName);
+    if (name == std::sregex_iterator() && cell.find("open") == std::string::npos)
+      out.push_back({path, line, "a row names a test, or says that it is open"});
+    for (; name != std::sregex_iterator(); ++name)
+      if (tests.find("TEST_CASE(\"" + (*name)[1].str() + "\")") == std::string_view::npos)
+        out.push_back({path, line, "there is no test \"" + (*name)[1].str() + "\""});
+  }
+  if (expected != rows + 1)
+    out.push_back({path, 0, "expected rows up to " + std::to_string(rows)});
+  return out;
+}
+
 }  // namespace swarm::tidy

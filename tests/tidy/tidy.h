@@ -25,4 +25,10 @@ std::vector<Finding> check_file(const std::string& path, std::string_view text);
 // Headers that no other file includes. files: path -> text.
 std::vector<Finding> check_unused_headers(const std::map<std::string, std::string>& files);
 
+// A page with a table whose rows begin with a number: rows 1 to `rows`, each once, and every name
+// in backticks of the last column is a test. A row without a name must say "open". tests: the text
+// of all test files.
+std::vector<Finding> check_behaviours(const std::string& path, std::string_view page, int rows,
+                                      std::string_view tests);
+
 }  // namespace swarm::tidy

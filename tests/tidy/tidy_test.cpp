@@ -49,6 +49,49 @@ TEST_CASE("tidy: no file names a path of a developer's machine") {
       CHECK_MESSAGE(text.find("/work/") == std::string::npos, path);
 }
 
+TEST_CASE("tidy: the tests that the table of MCP behaviours names exist, for all 35") {
+  const std::string path = "tests/mcp/README.md";
+  std::string tests;
+  for (const auto& [name, text] : sources())
+    if (name.starts_with("tests/")) tests += text;
+  std::string report;
+  for (const tidy::Finding& finding :
+       tidy::check_behaviours(path, test::read_file(path), 35, tests))
+    report += finding.to_text() + "\n";
+  CHECK_MESSAGE(report.empty(), report);
+}
+
+TEST_CASE("tidy: a table that has rotted is noticed") {
+  const std::string tests = "TEST_CASE(\"a: b\") {}\nTEST_CASE(\"c\") {}\n";
+  const auto findings = [&](const std::string& page) {
+    return tidy::check_behaviours("page.md", page, 2, tests).size();
+  };
+  CHECK(findings("| # | x |\n|---|---|\n| 1 | x | `a: b`, `c` |\n| 2 | y | open |\n") == 0);
+  CHECK(findings("| 1 | x | `a: b`, `d` |\n| 2 | y | open |\n") == 1);
+  CHECK(findings("| 1 | x | `a:` |\n| 2 | y | open |\n") == 1);
+  CHECK(findings("| 1 | x | soon |\n| 2 | y | open |\n") == 1);
+  CHECK(findings("| 1 | x | `c` |\n") == 1);
+  CHECK(findings("| 2 | x | `c` |\n") == 1);
+  CHECK(findings("| 1 | x | `c` |\n| 3 | y | open |\n") == 2);
+}
+
+TEST_CASE("tidy: every test file is in its folder's program") {
+  for (const auto& [path, text] : sources()) {
+    if (!path.starts_with("tests/") || !path.ends_with("_test.cpp")) continue;
+    const fs::path file(path);
+    std::string lists;                           // of this folder and those above
+    for (fs::path at = file.parent_path(); at.has_parent_path(); at = at.parent_path())
+      if (fs::exists(at / "CMakeLists.txt")) lists += test::read_file(at / "CMakeLists.txt");
+    const std::string own = fs::exists(file.parent_path() / "CMakeLists.txt")
+                                ? test::read_file(file.parent_path() / "CMakeLists.txt")
+                                : "";
+    const bool listed = own.find("SOURCES") != std::string::npos;
+    if (!listed || own.find("GLOB") != std::string::npos) continue;  // all of the folder are taken
+    const std::string stem = file.stem().string();             // some lists leave _test.cpp out
+    CHECK_MESSAGE(lists.find(stem.substr(0, stem.size() - 5)) != std::string::npos, path);
+  }
+}
+
 TEST_CASE("tidy: each rule reports a planted violation") {
   const std::string head = "// engine/x/a.h — Planted.\n#pragma once\n";
   CHECK(reports("engine/x/a.h", head + "#include \"agents/agent.h\"\n", "include arrow"));
