@@ -50,10 +50,11 @@ Async<std::string> read_line() {
 }
 
 Async<run::Consent> ask(std::function<void(const std::string& line)> show,
-                        run::Question question) {
+                        std::function<void()> answered, run::Question question) {
   ::tcflush(STDIN_FILENO, TCIFLUSH);
   for (const std::string& line : question_lines(question)) show(line);
   const std::string line = co_await read_line();
+  answered();
   if (line == "a" || line == "A" || line == "always") co_return run::Consent::always;
   const bool yes = line == "y" || line == "Y" || line == "yes";
   co_return yes ? run::Consent::yes : run::Consent::no;
@@ -73,9 +74,10 @@ std::vector<std::string> question_lines(const run::Question& question) {
           "allow? y = yes, N = no, a = always in this run (rule: " + question.rule + ")"};
 }
 
-run::Ask make_ask(std::function<void(const std::string& line)> show) {
-  return [show = std::move(show)](run::Question question) {
-    return ask(show, std::move(question));
+run::Ask make_ask(std::function<void(const std::string& line)> show,
+                  std::function<void()> answered) {
+  return [show = std::move(show), answered = std::move(answered)](run::Question question) {
+    return ask(show, answered, std::move(question));
   };
 }
 

@@ -12,7 +12,9 @@ namespace swarm::cli {
 // Asks through show() and reads one line from standard input: y, yes, a, always; anything else
 // means no, and so does the end of the input. What was typed before the question answers nothing.
 // Cancelling a question leaves the terminal as it was.
-run::Ask make_ask(std::function<void(const std::string& line)> show);
+// answered: called after each line that was read.
+run::Ask make_ask(std::function<void(const std::string& line)> show,
+                  std::function<void()> answered);
 
 // Two lines, whatever the model wrote: control characters are shown as \u escapes, long arguments
 // are cut.

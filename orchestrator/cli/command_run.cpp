@@ -203,7 +203,8 @@ Result<int> run_run(const RunOptions& options, CommandContext& context) {
   if (options.yes) settings.unattended = config::Unattended::allow;
   // A person is asked only where one sees the question and can answer.
   if (view && !options.yes && ::isatty(STDIN_FILENO) == 1 && ::isatty(STDERR_FILENO) == 1)
-    settings.ask = make_ask([&view](const std::string& line) { view->note(line); });
+    settings.ask = make_ask([&view](const std::string& line) { view->note(line); },
+                            [&view] { view->answered(); });
   const run::RunResult result =
       drive(config, std::move(settings), context, view ? &*view : nullptr);
   view.reset();

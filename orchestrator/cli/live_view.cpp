@@ -106,6 +106,10 @@ void LiveView::event(std::string_view type, const Json& data) {
     server_event(type, data);
   } else if (type.starts_with("task.")) {
     task_event(type, name, data);
+  } else if (type == "tool.policy") {
+    if (!data.value("allowed", true))
+      say("  " + text_of(data, "agent") + " may not call " + text_of(data, "tool") + ": " +
+          told(text_of(data, "rule")));
   } else if (data.contains("agent")) {
     const std::string agent = text_of(data, "agent");
     agent_event(type, row(name, agent), (tasks_total_ > 1 ? name + "/" : "") + agent, data);
@@ -239,6 +243,10 @@ void LiveView::say(const std::string& line) {
 void LiveView::note(const std::string& line) {
   say(told(line));
   draw(true);
+}
+
+void LiveView::answered() {
+  if (!drawn_widths_.empty()) drawn_widths_.push_back(1);
 }
 
 void LiveView::cancelling() {

@@ -38,6 +38,8 @@ class LiveView {
   void progress(const run::Speaker& speaker, const agents::Progress& progress);
   // A line from elsewhere.
   void note(const std::string& line);
+  // A person has typed a line at a question: the terminal has shown it, below the block.
+  void answered();
   // Somebody asked for the end: what still works is shown as stopping.
   void cancelling();
   // Removes the block and shows the cursor; what follows is ordinary output. Idempotent.

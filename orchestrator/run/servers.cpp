@@ -24,7 +24,16 @@ std::string text_of(const Json& details, const char* key) {
              : "";
 }
 
-std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
+// The cause, and what was said last, on one line.
+std::string in_short(std::string text) {
+  constexpr std::string_view kAnnounced = "; its stderr ends with:";
+  while (text.ends_with('\n')) text.pop_back();
+  const size_t end = text.find('\n');
+  if (end == std::string::npos) return text;
+  std::string cause = text.substr(0, end);
+  if (cause.ends_with(kAnnounced)) cause.resize(cause.size() - kAnnounced.size());
+  return cause + "; it said last: " + text.substr(text.rfind('\n') + 1);
+}
 
 }  // namespace
 
@@ -245,7 +254,7 @@ std::string Servers::absence(const std::string& server) const {
   const Server& one = at(server);
   if (one.status.state == ServerState::starting) return "is still starting";
   return "is not there (" + std::string(to_string(one.status.state)) + "): " +
-         first_line(without_secrets(one.status.reason, *one.config));
+         in_short(without_secrets(one.status.reason, *one.config));
 }
 
 std::vector<std::pair<std::string, std::string>> Servers::missing() const {
@@ -256,7 +265,7 @@ std::vector<std::pair<std::string, std::string>> Servers::missing() const {
     out.emplace_back(server->config->name,
                      state == ServerState::starting
                          ? "it did not come before the end"
-                         : first_line(without_secrets(server->status.reason, *server->config)));
+                         : in_short(without_secrets(server->status.reason, *server->config)));
   }
   return out;
 }

@@ -72,7 +72,7 @@ class Servers {
   std::vector<std::shared_ptr<tools::Tool>> tools(const std::string& server) const;
   // "is still starting", "has failed: ..."; for whoever misses its tools.
   std::string absence(const std::string& server) const;
-  // Those that are not there in the end, with the first line of the reason.
+  // Those that are not there in the end, and why, on one line.
   std::vector<std::pair<std::string, std::string>> missing() const;
 
  private:

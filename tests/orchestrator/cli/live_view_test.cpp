@@ -294,3 +294,55 @@ TEST_CASE("live view: a window that became narrower leaves nothing behind") {
   desk.view.finish();
   CHECK(desk.out.str() == "\r\x1b[4A\x1b[J\x1b[?25h");
 }
+
+TEST_CASE("live view: a question and its answer leave nothing of the block behind") {
+  Desk desk;
+  desk.event("run.start", R"({"run": "r", "name": "n", "tasks": ["t"]})");
+  desk.event("task.start", R"({"target": "A"})");
+  desk.event("tool.call", R"({"agent": "A", "tool": "note", "arguments": {}})");
+  desk.view.note("allow?");
+  desk.show();
+  desk.terminal.feed("y\r\n");                   // the echo of what a person types
+  desk.view.answered();
+  desk.event("tool.policy", R"({"agent": "A", "tool": "note", "allowed": true, "rule": "ask x"})");
+  desk.event("tool.result", R"({"agent": "A", "tool": "note", "text": "noted"})");
+  const std::string screen = desk.terminal.screen();
+  CAPTURE(screen);
+  CHECK(screen.find("-- task t") == screen.rfind("-- task t"));
+  CHECK(screen.find("\ny\n") == std::string::npos);
+  CHECK(screen.find("  note -> noted") != std::string::npos);
+}
+
+TEST_CASE("live view: a decision of the policy is no agent; a refusal is told") {
+  Desk desk;
+  desk.event("run.start", R"({"run": "r", "name": "n", "tasks": ["t", "u"]})");
+  desk.event("task.start", R"({"target": "A"})");
+  // As a run tells it: without a task.
+  desk.view.event("tool.policy", Json::parse(R"({"agent": "A", "tool": "note", "allowed": true})"));
+  desk.view.event("tool.policy", Json::parse(R"({"agent": "A", "tool": "rm", "allowed": false,
+                                                 "rule": "deny rm"})"));
+  desk.show();
+  const std::string screen = desk.terminal.screen();
+  CAPTURE(screen);
+  CHECK(screen.find("  A may not call rm: deny rm") != std::string::npos);
+  CHECK(screen.find("now t\n") != std::string::npos);
+  CHECK(screen.find("idle") == std::string::npos);
+}
+
+TEST_CASE("live view: servers that start are named, those that fail with what they said last") {
+  Desk desk;
+  desk.view.event("mcp.start", Json{{"server", "one"}});
+  desk.view.event("mcp.start", Json{{"server", "two"}});
+  desk.show();
+  CHECK(desk.terminal.screen().find("-- starting the servers: one, two") != std::string::npos);
+  desk.view.event("mcp.state", Json{{"server", "one"}, {"state", "failed"},
+                                    {"reason", "it ended\na\nb\x1b[2J\nc\nd\n"}});
+  desk.view.event("mcp.state", Json{{"server", "off"}, {"state", "disabled"}});
+  desk.show();
+  const std::string screen = desk.terminal.screen();
+  CAPTURE(screen);
+  CHECK(screen.find("server one is failed: it ended\n  | b [2J\n  | c\n  | d\n") !=
+        std::string::npos);
+  CHECK(screen.find("server off is disabled\n") != std::string::npos);
+  CHECK(screen.find("-- starting the servers: two") != std::string::npos);
+}

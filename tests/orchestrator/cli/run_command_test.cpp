@@ -238,11 +238,16 @@ TEST_CASE("cli: missing files, runs and wrong flags are objects too; nothing els
 TEST_CASE("cli: what failed is said once, and a single agent has no rounds") {
   const Project project;
   const Ran failed = run({"run", project.file, "--in", "task=x", "--quiet", "--set",
-                          "mcp={shop: {command: [/nonexistent/shop]}}"});
+                          "mcp={shop: {command: [/nonexistent/shop], required: true}}"});
   CHECK(failed.code == 3);
   CHECK(failed.err.find("run failed: ") == 0);  // not after warnings about unused replies
   CHECK(failed.err.find("failed: failed") == std::string::npos);
   CHECK(failed.err.find("shop") != std::string::npos);
+  const Ran without = run({"run", project.file, "--in", "task=x", "--quiet", "--set",
+                           "mcp={shop: {command: [/nonexistent/shop]}}"});
+  CHECK(without.code == 0);
+  CHECK(without.err.find("without the tools of server shop: mcp server \"shop\": program") !=
+        std::string::npos);
   const Ran alone = run({"run", project.file, "--in", "task=x", "--quiet", "--set",
                          "topologies={}", "--set", "agents={A: {}}"});
   CHECK(alone.code == 0);
