@@ -295,6 +295,17 @@ TEST_CASE("servers: the status follows what the client tells") {
   CHECK_FALSE(status.told("quarantined", bad));  // a list that was read again
   CHECK(status.state == run::ServerState::degraded);
   CHECK(status.reason == "left out: x (no schema)");
+  // One that is started by its first call, and stops when it is idle.
+  run::ServerStatus lazy;
+  lazy.told("state", {{"state", "idle"}, {"reason", "starts with its first call"}});
+  lazy.ready();
+  CHECK(lazy.state == run::ServerState::ready);
+  CHECK(lazy.reason == "starts with its first call");
+  CHECK_FALSE(lazy.told("state", {{"state", "starting"}, {"reason", ""}}));
+  CHECK(lazy.told("state", {{"state", "ready"}}));
+  CHECK(lazy.reason.empty());
+  CHECK(lazy.told("state", {{"state", "idle"}, {"reason", "stopped after 5 ms"}}));
+  CHECK(lazy.state == run::ServerState::ready);
   run::ServerStatus locked;
   locked.told("state", {{"state", "needs_auth"}, {"reason", "401"}});
   locked.failed("401");
