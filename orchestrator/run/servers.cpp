@@ -111,8 +111,14 @@ bool ServerStatus::told(std::string_view event, const Json& details) {
 
 // ---- All of them.
 
-Servers::Servers(const config::Config& config, const Clock& clock, Recorder& recorder, Log& log)
-    : config_(config), clock_(clock), recorder_(recorder), log_(log), changed_(1) {
+Servers::Servers(const config::Config& config, std::string trace_id, const Clock& clock,
+                 Recorder& recorder, Log& log)
+    : config_(config),
+      trace_id_(std::move(trace_id)),
+      clock_(clock),
+      recorder_(recorder),
+      log_(log),
+      changed_(1) {
   for (const mcp::ServerConfig& one : config.servers) {
     auto server = std::make_unique<Server>();
     server->config = &one;
@@ -171,9 +177,11 @@ void Servers::start(Nursery& nursery, const MakeSession& make_session) {
     recorder_.event("mcp.state",
                     {{"server", name}, {"state", to_string(ServerState::disabled)}});
   for (const auto& server : servers_) {
-    recorder_.event("mcp.start", {{"server", server->config->name}});
+    recorder_.event("mcp.start", {{"server", server->config->name}, {"trace", trace_id_}});
     record(*server);
-    server->session = make_session(*server->config, nursery.executor(), log_, hooks(*server));
+    mcp::ServerConfig traced = *server->config;
+    traced.trace_id = trace_id_;
+    server->session = make_session(std::move(traced), nursery.executor(), log_, hooks(*server));
   }
   for (const auto& server : servers_)
     nursery.start([this, one = server.get()]() -> Async<> { return start_one(*one); });
@@ -280,6 +288,16 @@ Async<> Servers::stop() {
       });
     co_return;
   });
+  for (const auto& server : servers_)
+    if (server->session) record_metrics(*server);
+}
+
+void Servers::record_metrics(const Server& server) {
+  const Json metrics = server.session->metrics();
+  if (!metrics.is_object()) return;        // a double of a test
+  Json data{{"server", server.config->name}};
+  data.update(metrics);
+  recorder_.event("mcp.metrics", data);
 }
 
 // A failure must not cancel the others.

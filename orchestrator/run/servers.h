@@ -55,14 +55,16 @@ class Servers {
   // New tools of a server; also more of one that had joined.
   using Joined = std::function<void(const std::string& server)>;
 
-  // All outlive it.
-  Servers(const config::Config& config, const Clock& clock, Recorder& recorder, Log& log);
+  // All outlive it. trace_id: of the run, 32 hex digits; calls carry it to the servers.
+  Servers(const config::Config& config, std::string trace_id, const Clock& clock,
+          Recorder& recorder, Log& log);
 
   void start(Nursery& nursery, const MakeSession& make_session);
   // Until every required server is ready, and the others are or have been waited for. Throws
   // ErrorException{environment} when a required one has failed.
   Async<> until_settled();
-  // All at once: a server that ignores its end makes nobody else wait.
+  // All at once: a server that ignores its end makes nobody else wait. What each did and cost is
+  // in the journal then.
   Async<> stop();
 
   // Called from now on; for those that are there, the caller looks himself.
@@ -88,10 +90,12 @@ class Servers {
   Async<> stop_one(mcp::Session& session);
   void settle(Server& server);
   void record(const Server& server);
+  void record_metrics(const Server& server);
   void record_progress(Server& server, const Json& details);
   const Server& at(const std::string& name) const;
 
   const config::Config& config_;
+  const std::string trace_id_;
   const Clock& clock_;
   Recorder& recorder_;
   Log& log_;

@@ -81,7 +81,8 @@ class SwarmRun {
     journal_ = Journal::create(result_.directory + "/journal.jsonl", to_sync(config.sync), clock)
                    .value();
     recorder_.emplace(*journal_, std::move(settings_.listener));
-    servers_.emplace(config_, clock_, *recorder_, log_);
+    const uint64_t trace = hash_text(result_.id);
+    servers_.emplace(config_, hex(trace) + hex(mix_seed(trace, 0)), clock_, *recorder_, log_);
   }
 
   Async<RunResult> run() {

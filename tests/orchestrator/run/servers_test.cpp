@@ -312,3 +312,32 @@ TEST_CASE("servers: the status follows what the client tells") {
   CHECK(locked.state == run::ServerState::needs_auth);
   CHECK_FALSE(status.told("progress", Json::object()));
 }
+
+TEST_CASE("servers: what each did and cost is in the journal; its calls carry the trace") {
+  test::TempDir dir;
+  const std::string wire = (dir.path() / "wire").string();
+  World world("agents: {A: {tools: [good/echo, good/hang]}}\ngraph: {a: {agent: A, in: x}}\n"
+              "policy: {allow: [\"good/*\"]}\nmcp:\n  gone: {command: [/no/such/program]}\n" +
+              server("good", "normal", ", call_timeout: 300ms, env: {FIXTURE_LOG: " + wire + "}"));
+  use_real_servers(world);
+  world.model.call({{"", "good__echo", Json{{"a", 1}}}}, "A")
+      .call({{"", "good__hang", Json::object()}}, "A")
+      .say("done", "A");
+  CHECK(world.run().ok);
+  CAPTURE(world.story());
+  const auto metrics = world.events("mcp.metrics");
+  REQUIRE(metrics.size() == 2);
+  CHECK(metrics[0].data["server"] == "gone");
+  CHECK(metrics[0].data["starts"] == 0);
+  CHECK(metrics[1].data["server"] == "good");
+  CHECK(metrics[1].data["starts"] == 1);
+  CHECK(metrics[1].data["call_ms"]["count"] == 2);
+  CHECK(metrics[1].data["timeouts"] == 1);
+  CHECK(metrics[1].data["bytes_received"].get<int64_t>() > 500);
+  CHECK(metrics[1].data["definition_tokens_estimate"].get<int64_t>() > 50);
+  const std::string trace = world.events("mcp.start").at(0).data["trace"].get<std::string>();
+  CHECK(trace.size() == 32);
+  CHECK(trace.find_first_not_of("0123456789abcdef") == std::string::npos);
+  const std::string said = test::read_file(wire);
+  CHECK(said.find("\"traceparent\":\"00-" + trace + "-") != std::string::npos);
+}
