@@ -140,6 +140,8 @@ struct AuthOptions {
 // Ignores SIGPIPE in this process unless a handler is installed.
 std::unique_ptr<Client> make_client(ServerConfig config, Executor executor, Log& log,
                                     ClientHooks hooks = {}, const AuthOptions* auth = nullptr);
+// Text for people and files, without what is configured as header, environment or secret.
+std::string without_secrets(std::string text, const ServerConfig& server);
 // Whether start() would leave this server to its first call.
 bool starts_later(const ServerConfig& config);
 std::unique_ptr<Session> make_session(ServerConfig config, Executor executor, Log& log);

@@ -8,7 +8,7 @@ namespace swarm::mcp {
 namespace {
 
 constexpr size_t kSecretBytesMin = 4;      // shorter values would hide half of the text
-constexpr const char* kHidden = "[redacted]";
+constexpr std::string_view kHidden = "[redacted]";
 // requestState belongs to one call and must not be kept.
 constexpr std::array<std::string_view, 9> kNames{
     "password", "passwd", "secret",     "token",       "authorization",
@@ -41,7 +41,7 @@ Redactor::Redactor(const ServerConfig& server) {
 
 std::string Redactor::text(std::string text) const {
   for (const std::string& secret : secrets_)
-    for (size_t at = 0; (at = text.find(secret, at)) != std::string::npos;)
+    for (size_t at = 0; (at = text.find(secret, at)) != std::string::npos; at += kHidden.size())
       text.replace(at, secret.size(), kHidden);
   return text;
 }
@@ -58,6 +58,10 @@ Json Redactor::json(const Json& value) const {
   for (const auto& [name, member] : value.items())
     out[name] = member.is_string() && is_secret_name(name) ? Json(kHidden) : json(member);
   return out;
+}
+
+std::string without_secrets(std::string text, const ServerConfig& server) {
+  return Redactor(server).text(std::move(text));
 }
 
 }  // namespace swarm::mcp

@@ -143,7 +143,7 @@ Result<int> run_call(const Options& options, CommandContext& context) {
                                 }
                               });
   if (!seen.start_error.empty()) return environment_error(seen.start_error);
-  if (!problem.empty()) return failed(run::without_secrets(problem, *server));
+  if (!problem.empty()) return failed(mcp::without_secrets(problem, *server));
   if (options.json) {
     context.out << dump_json(result) << "\n";
   } else {

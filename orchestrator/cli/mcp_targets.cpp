@@ -119,7 +119,7 @@ namespace {
 
 void add_trace(McpGuest& guest, CommandContext& context) {
   guest.hooks.trace = [&server = guest.server, &context](bool outgoing, const std::string& text) {
-    std::string shown = run::without_secrets(text, server);
+    std::string shown = mcp::without_secrets(text, server);
     if (shown.size() > kTraceBytesMax)
       shown = shown.substr(0, kTraceBytesMax) + "... (" + std::to_string(text.size()) + " bytes)";
     context.err << server.name << (outgoing ? " -> " : " <- ") << shown << "\n";
@@ -133,7 +133,7 @@ Async<> look_at(McpGuest& guest, mcp::Client& client, const Clock& clock) {
       co_await client.start();
     } catch (const ErrorException& e) {
       if (e.error().kind == ErrorKind::cancelled) throw;
-      guest.seen.start_error = run::without_secrets(e.error().message, guest.server);
+      guest.seen.start_error = mcp::without_secrets(e.error().message, guest.server);
     }
     guest.seen.start_time =
         std::chrono::duration_cast<std::chrono::milliseconds>(clock.now() - begun);

@@ -10,9 +10,9 @@
 namespace swarm::run {
 namespace {
 
+using mcp::without_secrets;
 using std::chrono::milliseconds;
 
-constexpr size_t kSecretBytesMin = 4;      // shorter values would hide half of the text
 // A session has its own deadline and ends its process after it. Beyond that it is given up.
 constexpr milliseconds kStartMargin{1000};
 constexpr milliseconds kProgressEvery{250};
@@ -47,22 +47,6 @@ std::string_view to_string(ServerState state) {
     case ServerState::disabled: return "disabled";
   }
   return "unknown";
-}
-
-std::string without_secrets(std::string text, const mcp::ServerConfig& server) {
-  const auto hide = [&text](const std::string& secret) {
-    if (secret.size() < kSecretBytesMin) return;
-    for (size_t at = 0; (at = text.find(secret, at)) != std::string::npos;)
-      text.replace(at, secret.size(), "[redacted]");
-  };
-  for (const auto& [name, value] : server.headers) hide(value);
-  for (const auto& [name, value] : server.env) hide(value);
-  if (server.auth) {
-    hide(server.auth->client_secret);
-    hide(server.auth->assertion);
-    hide(server.auth->idp_id_token);
-  }
-  return text;
 }
 
 // ---- One server.

@@ -29,9 +29,6 @@ using MakeSession = std::function<std::unique_ptr<mcp::Session>(
 enum class ServerState : uint8_t { starting, ready, degraded, needs_auth, failed, disabled };
 std::string_view to_string(ServerState state);
 
-// Text for people and journals, without what is configured as header, environment or secret.
-std::string without_secrets(std::string text, const mcp::ServerConfig& server);
-
 // How a server stands, from what its client tells. Pure; also for `swarm mcp doctor`.
 class ServerStatus {
  public:
