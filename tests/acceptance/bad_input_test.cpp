@@ -58,9 +58,11 @@ struct Desk {
                            (dir.path() / "runs").string() + "}\n");
   }
 
-  test::Finished start(std::function<void(pid_t)> meanwhile = {}) const {
-    return swarm_says({"run", file, "--in", "task=x", "--run-id", "r", "--json"},
-                      std::move(meanwhile));
+  test::Finished start(std::function<void(pid_t)> meanwhile = {},
+                       const std::vector<std::string>& more = {}) const {
+    std::vector<std::string> arguments{"run", file, "--in", "task=x", "--run-id", "r", "--json"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return swarm_says(std::move(arguments), std::move(meanwhile));
   }
 
   // Whole, sums right, begun and ended; as many results as calls.
@@ -202,15 +204,19 @@ TEST_CASE("bad input: a tool that hangs or dies is an answer, and the run goes o
   }
 }
 
-TEST_CASE("bad input: a server that cannot start is exit code 3") {
-  for (const char* command : {"/nonexistent/server", "SILENT", "EXITS"}) {
-    CAPTURE(command);
-    std::string line = command;
-    if (line == "SILENT") line = kServer + ", silent";
-    if (line == "EXITS") line = kServer + ", exit_on_initialize";
+TEST_CASE("bad input: a required server that cannot start is exit code 3, another is a state") {
+  for (const std::string& line : {std::string("/nonexistent/server"), kServer + ", silent",
+                                  kServer + ", exit_on_initialize"}) {
+    CAPTURE(line);
+    const Desk required("echo", line);
+    const auto ended = required.start({}, {"--set", "mcp.bad.required=true"});
+    CHECK(ended.code == 3);
+    required.check_journal("failed");
     const Desk desk("echo", line);
-    CHECK(desk.start().code == 3);
-    desk.check_journal("failed");
+    const auto ran = desk.start();
+    CHECK(ran.code == 0);
+    desk.check_journal("succeeded");
+    CHECK(has(test::read_file(desk.journal), R"("state":"failed")"));
   }
 }
 
