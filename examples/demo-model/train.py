@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
 """Trains the demo model from a seed on an endless stream of generated runs.
 
-  python3 train.py --minutes 60 --out checkpoints           one cycle, warm-up to decayed rate
-  python3 train.py --minutes 20 --resume checkpoints/last.pt --peak 0.5 --copy 0.15
+  python3 train.py                                          the whole recipe: final.pt
+  python3 train.py --cycles 1 --tokens 1e6                  a trial of the first cycle
   python3 train.py --copy-test 80                           gate: is the initial circuit right?
 
 One sample is one turn of one agent; the loss is on what the agent writes. A step is a few
 micro-batches, spread over `--threads` threads; a share of them are copy batches (random segments
 repeated in another order), which keep the induction circuit alive. Matrices are trained by Muon,
-the rest by AdamW. The rate follows the clock, so a cycle always ends fully decayed.
+the rest by AdamW. A cycle is a number of tokens, so the same seed sees the same batches at the
+same rates on every machine; its rate ends fully decayed.
 """
 
 import argparse
@@ -42,6 +43,12 @@ KEEP = {
     "manager-no_prices": 0.3, "manager-no_total": 1.0, "manager-done": 0.3,
 }
 BALANCE_WEIGHT = 0.01
+# Tokens of a cycle (padding and prompts included), peak rate (times Muon 0.01 and AdamW 0.002),
+# share of the cycle at the peak, share of copy batches. The second one starts a new stream.
+CYCLES = [
+    {"tokens": 16e6, "peak": 1.0, "hold": 0.5, "copy": 0.3},
+    {"tokens": 6e6, "peak": 0.4, "hold": 0.4, "copy": 0.15},
+]
 LENGTH_STEP = 32
 
 
@@ -309,27 +316,30 @@ def copy_test(steps, weights, optimiser, pool, options):
             print(f"step {step + 1}: copy loss {sum(recent[-20:]) / 20:.3f}", flush=True)
 
 
-def train(options, weights, optimiser, pool):
+def train(options, number, cycle, weights, optimiser, pool):
+    """One cycle; its data and its copy batches come from the seed and the cycle's number."""
     tokenizer = bpe.load()
-    stream = Stream(options.seed, tokenizer)
+    seed = f"{options.seed}.{number}"
+    stream = Stream(seed, tokenizer)
     batches = Batches(stream, options.budget, options.device)
     held_out = Stream(0, tokenizer, held_out=True)
     samples = [held_out.next() for _ in range(options.samples)]
-    rng = random.Random(f"copy/{options.seed}")
+    rng = random.Random(f"copy/{seed}")
     out = Path(options.out)
     out.mkdir(exist_ok=True)
-    start, saved, step, tokens = time.time(), time.time(), 0, options.tokens_before
+    total = options.tokens or cycle["tokens"]
+    start, saved, step, tokens = time.time(), time.time(), 0, 0
     history = defaultdict(list)
 
     def prepare(progress):
-        stream.lines_max = 3 if options.resume or progress > 0.08 else 1 + int(progress / 0.04)
-        return [copy_batch(rng, options.budget, options.device) if rng.random() < options.copy
+        stream.lines_max = 3 if number > 1 or progress > 0.08 else 1 + int(progress / 0.04)
+        return [copy_batch(rng, options.budget, options.device) if rng.random() < cycle["copy"]
                 else batches.next() for _ in range(options.micro)]
 
     ahead = ThreadPoolExecutor(1)  # the next step is generated while this one is computed
     current = prepare(0.0)
-    while (progress := (time.time() - start) / (60 * options.minutes)) < 1.0:
-        rate = options.peak * rate_at(progress, step, options.hold)
+    while (progress := tokens / total) < 1.0:
+        rate = cycle["peak"] * rate_at(progress, step, cycle["hold"])
         job = ahead.submit(train_step, weights, optimiser, current, rate, pool, options.threads)
         following = prepare(progress)
         losses = job.result()
@@ -341,15 +351,16 @@ def train(options, weights, optimiser, pool):
             means = "  ".join(f"{k} {sum(v) / len(v):.4f}" for k, v in sorted(history.items()))
             seconds = time.time() - start
             print(f"{seconds:6.0f} s  step {step}  {tokens / 1e6:.2f} M tokens  "
-                  f"{(tokens - options.tokens_before) / seconds:.0f}/s  rate {rate:.3f}  {means}",
+                  f"{tokens / seconds:.0f}/s  rate {rate:.3f}  {means}",
                   flush=True)
             history.clear()
         if time.time() - saved > 60 * options.save_minutes:
             saved = time.time()
-            save(out / "last.pt", weights, optimiser, tokens, options)
+            save(out / "last.pt", weights, tokens, options)
             print(summary(exactness(weights, samples, options.device)), flush=True)
-    save(out / "final.pt", weights, optimiser, tokens, options)
-    print(f"end: {tokens} tokens\n" + summary(exactness(weights, samples, options.device)))
+    save(out / f"cycle{number}.pt", weights, tokens, options)
+    print(f"cycle {number}: {tokens} tokens in {step} steps, {time.time() - start:.0f} s\n" +
+          summary(exactness(weights, samples, options.device)), flush=True)
 
 
 def summary(result) -> str:
@@ -358,22 +369,18 @@ def summary(result) -> str:
     return f"  exact {right}/{seen}: " + ", ".join(cells)
 
 
-def save(path, weights, optimiser, tokens, options):
-    state = {"weights": weights, "first": optimiser.first, "second": optimiser.second,
-             "steps": optimiser.step_count, "tokens": tokens, "options": vars(options)}
+def save(path, weights, tokens, options):
+    state = {"weights": weights, "tokens": tokens, "options": vars(options)}
     torch.save(state, f"{path}.part")
     os.replace(f"{path}.part", path)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", default="checkpoints")
-    parser.add_argument("--resume", help="weights and optimiser state to go on from")
-    parser.add_argument("--peak", type=float, default=1.0, help="times Muon 0.01 and AdamW 0.002")
-    parser.add_argument("--hold", type=float, default=0.5, help="share of time at the peak rate")
-    parser.add_argument("--copy", type=float, default=0.3, help="share of copy batches")
+    parser.add_argument("--cycles", type=int, default=len(CYCLES), help="of the recipe")
+    parser.add_argument("--tokens", type=float, help="of each cycle, instead of the recipe's")
     parser.add_argument("--budget", type=int, default=1664, help="padded tokens of a micro-batch")
     parser.add_argument("--micro", type=int, default=4, help="micro-batches of a step")
     parser.add_argument("--threads", type=int, default=2)
@@ -384,19 +391,15 @@ def main():
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
-    options.tokens_before = 0
-    state = torch.load(options.resume, map_location=options.device) if options.resume else None
-    weights = state["weights"] if state else model.initial_weights(options.seed)
-    weights = {name: tensor.to(options.device) for name, tensor in weights.items()}
+    weights = {name: tensor.to(options.device)
+               for name, tensor in model.initial_weights(options.seed).items()}
     optimiser = Optimiser(weights)
-    if state:
-        optimiser.first, optimiser.second = state["first"], state["second"]
-        optimiser.step_count, options.tokens_before = state["steps"], state["tokens"]
     with ThreadPoolExecutor(options.threads) as pool:
         if options.copy_test:
-            copy_test(options.copy_test, weights, optimiser, pool, options)
-        else:
-            train(options, weights, optimiser, pool)
+            return copy_test(options.copy_test, weights, optimiser, pool, options)
+        for number, cycle in enumerate(CYCLES[:options.cycles], 1):
+            train(options, number, cycle, weights, optimiser, pool)
+    save(Path(options.out) / "final.pt", weights, None, options)
 
 
 if __name__ == "__main__":
