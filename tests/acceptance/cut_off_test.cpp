@@ -2,14 +2,11 @@
 // taken for what an agent meant.
 #include <doctest/doctest.h>
 
-#include <chrono>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "engine/base/json.h"
-#include "orchestrator/run/journal.h"
-#include "tests/support/process.h"
-#include "tests/support/support.h"
+#include "tests/acceptance/journalled_run.h"
 
 using namespace swarm;
 
@@ -20,11 +17,7 @@ struct Yaml {
   std::string text;
 };
 
-struct Run {
-  test::TempDir dir;
-  test::Finished finished;
-  std::vector<run::Event> events;
-
+struct Run : test::JournalledRun {
   Run(const std::string& file, const std::vector<std::string>& more) { start(file, more); }
   explicit Run(const Yaml& yaml, const std::vector<std::string>& more = {}) {
     const std::string file = (dir.path() / "swarm.yaml").string();
@@ -33,25 +26,6 @@ struct Run {
     start(file, more);
   }
 
-  void start(const std::string& file, const std::vector<std::string>& more) {
-    std::vector<std::string> command{SWARM_PROGRAM, "run", file, "--run-id", "r", "--set",
-                                     "journal.dir=" + dir.path().string()};
-    command.insert(command.end(), more.begin(), more.end());
-    test::ProcessOptions options;
-    options.limit = std::chrono::seconds(120);
-    finished = test::run_process(command, options);
-    CHECK(!finished.timed_out);
-    auto content = run::read_journal((dir.path() / "r/journal.jsonl").string());
-    REQUIRE(content.has_value());
-    events = std::move(content->events);
-  }
-
-  std::vector<Json> of(const std::string& type) const {
-    std::vector<Json> out;
-    for (const run::Event& event : events)
-      if (event.type == type) out.push_back(event.data);
-    return out;
-  }
   Json end() const { return of("run.end").at(0); }
   int cut_replies() const {
     int cut = 0;

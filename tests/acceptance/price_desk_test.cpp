@@ -3,46 +3,23 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <chrono>
 #include <set>
 #include <string>
 #include <vector>
 
-#include "engine/base/json.h"
-#include "orchestrator/run/journal.h"
-#include "tests/support/process.h"
-#include "tests/support/support.h"
+#include "tests/acceptance/journalled_run.h"
 
 using namespace swarm;
 
 namespace {
 
-struct Desk {
-  test::TempDir dir;
-  test::Finished finished;
-  std::vector<run::Event> events;
-
+struct Desk : test::JournalledRun {
   explicit Desk(const std::string& task, const std::vector<std::string>& more = {}) {
-    std::vector<std::string> command{SWARM_PROGRAM, "run", "examples/price-desk/price-desk.yaml",
-                                     "--in", "task=" + task, "--run-id", "r", "--set",
-                                     "journal.dir=" + dir.path().string()};
-    command.insert(command.end(), more.begin(), more.end());
-    test::ProcessOptions options;
-    options.limit = std::chrono::seconds(120);
-    finished = test::run_process(command, options);
-    CHECK(!finished.timed_out);
-    auto content = run::read_journal((dir.path() / "r/journal.jsonl").string());
-    REQUIRE(content.has_value());
-    CHECK(!content->torn);
-    events = std::move(content->events);
+    std::vector<std::string> all{"--in", "task=" + task};
+    all.insert(all.end(), more.begin(), more.end());
+    start("examples/price-desk/price-desk.yaml", all);
   }
 
-  std::vector<Json> of(const std::string& type) const {
-    std::vector<Json> out;
-    for (const run::Event& event : events)
-      if (event.type == type) out.push_back(event.data);
-    return out;
-  }
   // What was said, drawn and decided, without times.
   std::string story() const {
     std::string out;

@@ -4,10 +4,11 @@
 #include <unistd.h>
 
 #include <boost/asio/io_context.hpp>
+#include <chrono>
 #include <csignal>
+#include <filesystem>
 #include <fstream>
-#include <iterator>
-#include <sstream>
+#include <functional>
 #include <string>
 #include <thread>
 
@@ -16,7 +17,7 @@
 #include "engine/base/async/nursery.h"
 #include "engine/base/async/run.h"
 #include "mcp/mcp.h"
-#include "tests/support/support.h"
+#include "tests/mcp/fixture_rig.h"
 
 namespace swarm::mcp {
 namespace {
@@ -32,49 +33,40 @@ bool is_dead(int pid) {
   return state == "Z" || state == "X";
 }
 
-bool is_gone(int pid) {
-  const Deadline deadline = Deadline::after(steady_clock(), std::chrono::seconds(10));
+// Whether it comes true within the limit.
+bool soon(std::chrono::seconds limit, const std::function<bool()>& is_true) {
+  const Deadline deadline = Deadline::after(steady_clock(), limit);
   while (!deadline.passed(steady_clock().now())) {
-    if (is_dead(pid)) return true;
+    if (is_true()) return true;
     std::this_thread::yield();
   }
   return false;
 }
 
-struct Scene {
-  test::TempDir dir;
-  std::ostringstream log_text;
-  Log log{log_text, LogLevel::debug};
-  ServerConfig config;
+bool is_gone(int pid) {
+  return soon(std::chrono::seconds(10), [&] { return is_dead(pid); });
+}
 
-  explicit Scene(const std::string& mode) {
-    config.name = "fix";
-    config.command = {MCP_FIXTURE_SERVER, mode};
-    config.env["FIXTURE_LOG"] = (dir.path() / "log").string();
-    config.start_timeout = std::chrono::seconds(60);
+struct Scene : fixture::Rig {
+  explicit Scene(const std::string& mode) : Rig(mode) {
     config.stop_grace = std::chrono::milliseconds(100);
   }
 
   // The pid that the fixture noted, once it did; -1 when it does not.
   int pid_of(const std::string& kind) const {
-    const Deadline deadline = Deadline::after(steady_clock(), std::chrono::seconds(60));
-    while (!deadline.passed(steady_clock().now())) {
-      std::ifstream in(dir.path() / "log");
-      for (std::string line; std::getline(in, line);)
-        if (line.rfind(kind + " ", 0) == 0) return std::stoi(line.substr(kind.size() + 1));
-      std::this_thread::yield();
-    }
-    return -1;
+    int pid = -1;
+    noted([&] { return (pid = Rig::pid_of(kind)) != -1; });
+    return pid;
   }
   bool heard(const std::string& what) const {
-    const Deadline deadline = Deadline::after(steady_clock(), std::chrono::seconds(60));
-    while (!deadline.passed(steady_clock().now())) {
-      std::ifstream in(dir.path() / "log");
-      const std::string text{std::istreambuf_iterator<char>(in), {}};
-      if (text.find(what) != std::string::npos) return true;
-      std::this_thread::yield();
-    }
-    return false;
+    return noted([&] { return wire().find(what) != std::string::npos; });
+  }
+
+ private:
+  bool noted(const std::function<bool()>& is_there) const {
+    return soon(std::chrono::seconds(60), [&] {
+      return std::filesystem::exists(dir.path() / "log") && is_there();
+    });
   }
 };
 
