@@ -1,19 +1,17 @@
 #include "mcp/client/recording.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <map>
 #include <sstream>
 
 #include "engine/base/async/nursery.h"
+#include "mcp/config/private_file.h"
 #include "mcp/message/json_member.h"
 #include "mcp/message/rpc_error.h"
 
@@ -37,30 +35,20 @@ Recorder::Recorder(int fd, Redactor redactor, std::string server)
 Recorder::~Recorder() { ::close(fd_); }
 
 Result<std::shared_ptr<Recorder>> Recorder::create(const ServerConfig& server) {
-  const std::string& path = server.record;
-  const std::filesystem::path folder = std::filesystem::path(path).parent_path();
-  std::error_code ignored;
-  if (!folder.empty()) std::filesystem::create_directories(folder, ignored);
-  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-  if (fd < 0)
-    return environment_error("cannot record to \"" + path + "\": " + std::strerror(errno));
-  ::fchmod(fd, 0600);
+  const auto created = create_private_file(server.record);
+  if (!created)
+    return environment_error("cannot record to \"" + server.record + "\": " +
+                             std::strerror(errno));
   // shared: the client, and each of its connections
-  auto out = std::make_shared<Recorder>(fd, Redactor(server), server.name);
+  auto out = std::make_shared<Recorder>(*created, Redactor(server), server.name);
   out->write(Json{{"swarm_mcp_recording", kFormat}, {"server", server.name}});
   return out;
 }
 
 void Recorder::write(const Json& line) {
-  const std::string text = dump_json(line) + "\n";
-  for (size_t done = 0; done < text.size();) {
-    const ssize_t count = ::write(fd_, text.data() + done, text.size() - done);
-    if (count < 0 && errno == EINTR) continue;
-    if (count <= 0)
-      throw ErrorException(environment_error(std::string("the recording cannot be written: ") +
-                                             std::strerror(errno)));
-    done += static_cast<size_t>(count);
-  }
+  if (!write_all(fd_, dump_json(line) + "\n"))
+    throw ErrorException(environment_error(std::string("the recording cannot be written: ") +
+                                           std::strerror(errno)));
 }
 
 int64_t Recorder::request(const std::string& method, const Json& params) {
