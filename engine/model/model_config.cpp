@@ -57,6 +57,12 @@ class Reader {
     return static_cast<float>(value);
   }
 
+  // One above zero, or `absent`.
+  Result<float> number_or(std::string_view name, float absent) const {
+    if (!has(name)) return absent;
+    return number(name, 0.0);
+  }
+
  private:
   const GgufFile& file_;
   std::string prefix_;
@@ -81,7 +87,75 @@ Result<void> read_attention(const GgufFile& file, const Reader& keys, ModelConfi
   return {};
 }
 
-// Plain RoPE only: a scaled model answers wrongly without its scaling, so it is refused.
+// Sections 5.1 and 13 of reference/engine.md: both attention factors multiply what follows from the
+// factor. The context of the training is the model's where the file does not say it.
+Result<void> read_yarn(const GgufFile& file, const Reader& keys, ModelConfig& config) {
+  Yarn yarn{.original_context = config.context};
+  SWARM_TRY(yarn.factor, keys.number("rope.scaling.factor", 0.0));
+  SWARM_TRY(yarn.beta_fast, keys.number_or("rope.scaling.yarn_beta_fast", yarn.beta_fast));
+  SWARM_TRY(yarn.beta_slow, keys.number_or("rope.scaling.yarn_beta_slow", yarn.beta_slow));
+  SWARM_TRY(const float attention, keys.number_or("rope.scaling.attn_factor", 1));
+  SWARM_TRY(const float yarn_attention, keys.number_or("rope.scaling.yarn_attn_factor", 1));
+  yarn.attention_factor = attention * yarn_attention;
+  if (keys.has("rope.scaling.original_context_length")) {
+    SWARM_TRY(yarn.original_context,
+              keys.integer("rope.scaling.original_context_length", {1, kContextMax}));
+  }
+  const double context = std::floor(double{yarn.factor} * yarn.original_context);
+  if (!(yarn.factor >= 1) || context > kContextMax)
+    return in_file(file, "metadata key \"" + keys.key("rope.scaling.factor") +
+                             "\": expected at least 1 and at most " +
+                             std::to_string(kContextMax) + " tokens in all, found " +
+                             std::to_string(yarn.factor));
+  if (!(yarn.beta_fast > yarn.beta_slow))
+    return in_file(file, "metadata key \"" + keys.key("rope.scaling.yarn_beta_fast") +
+                             "\": expected more than yarn_beta_slow (" +
+                             std::to_string(yarn.beta_slow) + "), found " +
+                             std::to_string(yarn.beta_fast));
+  config.context = std::max(config.context, static_cast<int32_t>(context));
+  config.yarn = yarn;
+  return {};
+}
+
+// Variants of YaRN that other architectures have: only the value that changes nothing.
+Result<void> check_yarn_variants(const GgufFile& file, const Reader& keys) {
+  constexpr std::pair<const char*, double> kPlain[] = {{"rope.scaling.yarn_ext_factor", 1.0},
+                                                       {"rope.scaling.yarn_log_multiplier", 0.0}};
+  for (const auto& [name, plain] : kPlain) {
+    if (!keys.has(name)) continue;
+    SWARM_TRY(const double found, file.number(keys.key(name)));
+    if (found != plain)
+      return unsupported(file.name() + ": metadata key \"" + keys.key(name) + "\": expected " +
+                         std::to_string(plain) + ", found " + std::to_string(found));
+  }
+  return {};
+}
+
+// What is not known is refused: a model without its scaling answers wrongly. A factor without a
+// type is a linear one; writers of files also say "linear" by 0 or 1 where nothing is scaled.
+Result<void> read_rope_scaling(const GgufFile& file, const Reader& keys, ModelConfig& config) {
+  std::string_view type = "linear";
+  if (keys.has("rope.scaling.type")) {
+    SWARM_TRY(type, file.text(keys.key("rope.scaling.type")));
+  }
+  if (type == "none") return {};
+  if (type == "yarn") {
+    SWARM_TRY_VOID(check_yarn_variants(file, keys));
+    return read_yarn(file, keys, config);
+  }
+  if (type != "linear")
+    return unsupported(file.name() + ": rope scaling \"" + std::string(type) +
+                       "\" is not supported; expected \"none\" or \"yarn\"");
+  for (const char* name : {"rope.scaling.factor", "rope.scale_linear"}) {
+    if (!keys.has(name)) continue;
+    SWARM_TRY(const double factor, file.number(keys.key(name)));
+    if (factor != 0.0 && factor != 1.0)
+      return unsupported(file.name() + ": linear rope scaling by " + std::to_string(factor) +
+                         " is not supported; expected a factor of 1 or type \"yarn\"");
+  }
+  return {};
+}
+
 Result<void> read_rope(const GgufFile& file, const Reader& keys, ModelConfig& config) {
   SWARM_TRY(config.rope_theta, keys.number("rope.freq_base", 1.0));
   if (keys.has("rope.dimension_count")) {
@@ -90,21 +164,7 @@ Result<void> read_rope(const GgufFile& file, const Reader& keys, ModelConfig& co
       return unsupported(file.name() + ": expected rope.dimension_count equal to key_length (" +
                          std::to_string(config.head_dim) + "), found " + std::to_string(rotated));
   }
-  if (keys.has("rope.scaling.type")) {
-    SWARM_TRY(const std::string_view type, file.text(keys.key("rope.scaling.type")));
-    if (type != "none")
-      return unsupported(file.name() + ": rope scaling \"" + std::string(type) +
-                         "\" is not supported yet; expected \"none\"");
-    return {};
-  }
-  for (const char* name : {"rope.scaling.factor", "rope.scale_linear"}) {
-    if (!keys.has(name)) continue;
-    SWARM_TRY(const double factor, file.number(keys.key(name)));
-    if (factor != 0.0 && factor != 1.0)
-      return unsupported(file.name() + ": rope scaling by " + std::to_string(factor) +
-                         " is not supported yet; expected a factor of 1");
-  }
-  return {};
+  return read_rope_scaling(file, keys, config);
 }
 
 Result<void> read_feed_forward(const Reader& keys, ModelConfig& config) {

@@ -11,6 +11,7 @@
 #include "engine/model/kv_storage.h"
 #include "engine/model/memory_plan.h"
 #include "engine/model/placed_weights.h"
+#include "engine/model/rope.h"
 #include "engine/model/weights.h"
 
 namespace swarm::engine::model {
@@ -34,12 +35,8 @@ class PagedTransformer final : public Transformer {
         kernels_(std::move(kernels)),
         kv_(std::move(kv)),
         options_(options),
-        limits_(limits) {
-    // Exact in double: engine.md 1.2 step 4 and section 13.
-    for (int32_t j = 0; j < config_.head_dim / 2; ++j) {
-      inv_freq_.push_back(std::pow(double{config_.rope_theta}, -2.0 * j / config_.head_dim));
-    }
-  }
+        limits_(limits),
+        rope_(make_rope(config_)) {}
 
   // Claims everything of the model in the memory of the backend, or nothing.
   Result<void> claim_memory() {
@@ -65,7 +62,8 @@ class PagedTransformer final : public Transformer {
     x_ = a_.x;
     mixed_ = a_.mixed;
     kernels_->embed(placed_.embedding, x_);
-    kernels_->rope_angles({.inv_freq = inv_freq_, .cos = a_.cos, .sin = a_.sin});
+    kernels_->rope_angles({.inv_freq = rope_.inv_freq, .factor = rope_.factor, .cos = a_.cos,
+                           .sin = a_.sin});
     for (int32_t i = 0; i < config_.layers; ++i) {
       attention_block(i);
       if (rows_ == 0) return 0;   // nobody wants logits; K and V are stored
@@ -204,9 +202,9 @@ class PagedTransformer final : public Transformer {
   KvStorage kv_;
   const TransformerOptions options_;
   const KernelLimits limits_;
+  const Rope rope_;
   PlacedWeights placed_;
   Activations a_;
-  std::vector<double> inv_freq_;
 
   // Of the batch in hand:
   std::vector<TokenId> tokens_;

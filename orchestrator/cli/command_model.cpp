@@ -67,6 +67,8 @@ Json shape_json(const engine::model::ModelConfig& c) {
                 {"kv_heads", c.kv_heads}, {"head_dim", c.head_dim}, {"vocab", c.vocab},
                 {"context", c.context},   {"rope_theta", c.rope_theta},
                 {"tied_head", c.tied_head}};
+  if (c.yarn.original_context > 0)
+    shape["yarn"] = {{"factor", c.yarn.factor}, {"original_context", c.yarn.original_context}};
   if (c.experts > 0) {
     shape["experts"] = c.experts;
     shape["experts_used"] = c.experts_used;
@@ -124,7 +126,10 @@ void print_info(const InfoOptions& options, const ModelInfo& info, uint64_t cont
     out << ", ffn " << c.ffn << "\n";
   }
   line("vocabulary") << c.vocab << (c.tied_head ? ", head tied to the embedding" : "") << "\n";
-  line("context") << c.context << " tokens, rope theta " << c.rope_theta << "\n";
+  line("context") << c.context << " tokens, rope theta " << c.rope_theta;
+  if (c.yarn.original_context > 0)
+    out << ", YaRN " << c.yarn.factor << " times " << c.yarn.original_context;
+  out << "\n";
   line("parameters") << count_text(info.parameters) << ", " << count_text(info.active_parameters)
                      << " active per token\n";
   line("tensors") << info.tensors << " in " << format_bytes(info.weight_bytes) << " (file "

@@ -65,6 +65,7 @@ TEST_CASE("model config: every key of the tiny MoE model arrives") {
   CHECK(c.context == 32768);
   CHECK(c.rms_eps == 1e-6f);
   CHECK(c.rope_theta == 1e6f);
+  CHECK(c.yarn.original_context == 0);
   CHECK(!c.tied_head);
 }
 
@@ -106,10 +107,13 @@ TEST_CASE("model config: bad keys are refused by name") {
        "m: metadata key \"qwen3moe.rope.freq_base\": expected a number above 1.000000, found nan"},
       {k + "rope.dimension_count", uint32_t{32},
        "m: expected rope.dimension_count equal to key_length (64), found 32"},
+      {k + "rope.scaling.type", std::string("longrope"),
+       "m: rope scaling \"longrope\" is not supported; expected \"none\" or \"yarn\""},
       {k + "rope.scaling.type", std::string("yarn"),
-       "m: rope scaling \"yarn\" is not supported yet; expected \"none\""},
+       "m: missing metadata key \"qwen3moe.rope.scaling.factor\""},
       {k + "rope.scaling.factor", 4.0f,
-       "m: rope scaling by 4.000000 is not supported yet; expected a factor of 1"},
+       "m: linear rope scaling by 4.000000 is not supported; expected a factor of 1 or type "
+       "\"yarn\""},
       {k + "expert_used_count", uint32_t{7},
        "m: metadata key \"qwen3moe.expert_used_count\": expected 1 to 6, found 7"},
       {k + "expert_feed_forward_length", uint32_t{128},
@@ -124,13 +128,83 @@ TEST_CASE("model config: bad keys are refused by name") {
   }
 }
 
-TEST_CASE("model config: yarn and foreign architectures are unsupported, not broken") {
+TEST_CASE("model config: foreign architectures and scalings are unsupported, not broken") {
   const auto kind = [](const std::string& key, GgufValue value) {
     return read_changed([&](GgufBuilder& b) { b.set(key, value); }).error().kind;
   };
-  CHECK(kind("qwen3moe.rope.scaling.type", std::string("yarn")) == ErrorKind::unsupported);
+  CHECK(kind("qwen3moe.rope.scaling.type", std::string("longrope")) == ErrorKind::unsupported);
+  CHECK(kind("qwen3moe.rope.scaling.type", std::string("yarn")) == ErrorKind::environment);
   CHECK(kind("general.architecture", std::string("llama")) == ErrorKind::unsupported);
   CHECK(kind("qwen3moe.block_count", uint32_t{0}) == ErrorKind::environment);
+}
+
+namespace {
+
+using Keys = std::vector<std::pair<std::string, GgufValue>>;
+
+// The tiny model, context 32768, as a YaRN one with these keys besides.
+Result<ModelConfig> read_yarn(const Keys& keys) {
+  return read_changed([&](GgufBuilder& b) {
+    b.set("qwen3moe.rope.scaling.type", std::string("yarn"));
+    b.set("qwen3moe.rope.scaling.factor", 4.0f);
+    for (const auto& [key, value] : keys) b.set("qwen3moe.rope.scaling." + key, value);
+  });
+}
+
+}  // namespace
+
+TEST_CASE("model config: yarn arrives, with its defaults, and stretches the context") {
+  const auto plain = read_yarn({});
+  REQUIRE_MESSAGE(plain.has_value(), (plain ? "" : plain.error().message));
+  CHECK(plain->yarn.factor == 4);
+  CHECK(plain->yarn.original_context == 32768);
+  CHECK(plain->yarn.beta_fast == 32);
+  CHECK(plain->yarn.beta_slow == 1);
+  CHECK(plain->yarn.attention_factor == 1);
+  CHECK(plain->context == 131072);
+  const auto said = read_yarn({{"original_context_length", uint32_t{4096}},
+                               {"yarn_beta_fast", 16.0f}, {"yarn_beta_slow", 2.0f},
+                               {"attn_factor", 1.5f}, {"yarn_attn_factor", 0.5f},
+                               {"yarn_ext_factor", 1.0f}, {"yarn_log_multiplier", 0.0f},
+                               {"finetuned", true}});
+  REQUIRE_MESSAGE(said.has_value(), (said ? "" : said.error().message));
+  CHECK(said->yarn.original_context == 4096);
+  CHECK(said->yarn.beta_fast == 16);
+  CHECK(said->yarn.beta_slow == 2);
+  CHECK(said->yarn.attention_factor == 0.75f);
+  CHECK(said->context == 32768);       // the file's own, larger than 4 x 4096
+}
+
+TEST_CASE("model config: yarn that makes no sense, or is another variant, is refused by name") {
+  struct Case {
+    Keys keys;
+    std::string message;
+  };
+  const std::string m = "m: metadata key \"qwen3moe.rope.scaling.";
+  const Case cases[] = {
+      {{{"factor", 0.5f}}, m + "factor\": expected at least 1 and at most 1073741824 tokens in "
+                               "all, found 0.500000"},
+      {{{"factor", 1e6f}}, m + "factor\": expected at least 1 and at most 1073741824 tokens in "
+                               "all, found 1000000.000000"},
+      {{{"factor", NAN}}, m + "factor\": expected a number above 0.000000, found nan"},
+      {{{"original_context_length", uint32_t{0}}},
+       m + "original_context_length\": expected 1 to 1073741824, found 0"},
+      {{{"yarn_beta_fast", 1.0f}},
+       m + "yarn_beta_fast\": expected more than yarn_beta_slow (1.000000), found 1.000000"},
+      {{{"attn_factor", 0.0f}}, m + "attn_factor\": expected a number above 0.000000, found "
+                                    "0.000000"},
+      {{{"yarn_ext_factor", 0.5f}},
+       m + "yarn_ext_factor\": expected 1.000000, found 0.500000"},
+      {{{"yarn_log_multiplier", 0.1f}},
+       m + "yarn_log_multiplier\": expected 0.000000, found 0.100000"},
+      {{{"factor", std::string("4")}}, m + "factor\": expected a number, found string"},
+  };
+  for (const Case& c : cases) {
+    const auto read = read_yarn(c.keys);
+    CAPTURE(c.keys[0].first);
+    REQUIRE(read.has_error());
+    CHECK(read.error().message == c.message);
+  }
 }
 
 TEST_CASE("model config: keys that mean nothing new are accepted") {
@@ -138,6 +212,12 @@ TEST_CASE("model config: keys that mean nothing new are accepted") {
           b.set("qwen3moe.rope.scaling.type", std::string("none"));
           b.set("qwen3moe.rope.dimension_count", uint32_t{64});
           b.set("qwen3moe.expert_count", uint64_t{6});
+        }).has_value());
+  // As llama.cpp writes what is not scaled.
+  CHECK(read_changed([](GgufBuilder& b) {
+          b.set("qwen3moe.rope.scaling.type", std::string("linear"));
+          b.set("qwen3moe.rope.scaling.factor", 0.0f);
+          b.set("qwen3moe.rope.scaling.attn_factor", 1.0f);
         }).has_value());
 }
 

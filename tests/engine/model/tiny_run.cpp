@@ -44,6 +44,32 @@ GoldenModel load_golden_model(const std::string& name) {
   return model;
 }
 
+GoldenModel load_yarn_model(const std::string& name) {
+  GoldenModel model = load_golden_model(name);
+  const auto yarn = GgufFile::open(golden("model/yarn-" + name + ".gguf"));
+  SWARM_CHECK(yarn.has_value(), yarn.has_error() ? yarn.error().to_text() : "");
+  engine::formats::GgufBuilder builder;
+  for (const auto& [key, value] : model.file->metadata()) builder.set(key, value);
+  for (const auto& [key, value] : (*yarn)->metadata()) builder.set(key, value);
+  for (const auto& tensor : model.file->tensors())
+    builder.add_tensor(tensor.name, tensor.dims, tensor.type,
+                       {tensor.data.begin(), tensor.data.end()});
+  const auto floats = [&](const char* tensor) {
+    const auto* view = (*yarn)->find_tensor(tensor);
+    SWARM_CHECK(view != nullptr, tensor);
+    std::vector<float> values(view->elements());
+    SWARM_CHECK(engine::formats::dequantize(view->type, view->data, values).has_value(), tensor);
+    return values;
+  };
+  model.logits = floats("logits");
+  model.tokens.clear();
+  for (const float token : floats("tokens")) model.tokens.push_back(static_cast<TokenId>(token));
+  auto file = builder.finish("yarn-" + name);
+  SWARM_CHECK(file.has_value(), file.has_error() ? file.error().to_text() : "");
+  model.file = *file;
+  return model;
+}
+
 std::unique_ptr<Transformer> open_model(const std::shared_ptr<const GgufFile>& file,
                                         const TransformerOptions& options) {
   auto model = Transformer::open(file, options);

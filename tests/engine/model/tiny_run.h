@@ -24,6 +24,9 @@ struct GoldenModel {
 // Names of the models that tests/golden/model/make_golden.py wrote.
 std::span<const char* const> golden_model_names();
 GoldenModel load_golden_model(const std::string& name);
+// The same model stretched by YaRN, with the logits of tests/golden/model/make_yarn_golden.py: for
+// "moe-hd128" and "dense-hd64".
+GoldenModel load_yarn_model(const std::string& name);
 
 std::unique_ptr<engine::model::Transformer> open_model(
     const std::shared_ptr<const engine::formats::GgufFile>& file,

@@ -51,6 +51,33 @@ TEST_CASE("transformer: logits equal the independent implementation on every tin
   }
 }
 
+TEST_CASE("transformer: YaRN equals the independent implementation, below and above the context") {
+  for (const char* name : {"moe-hd128", "dense-hd64"}) {
+    const GoldenModel golden = test::load_yarn_model(name), plain = test::load_golden_model(name);
+    const auto count = static_cast<int32_t>(golden.tokens.size());
+    for (const std::string_view isa : engine::kernels::available_isas()) {
+      CAPTURE(name);
+      CAPTURE(isa);
+      for (const auto& [kv, bound] :
+           {std::pair{KvType::f32, 1e-5}, {KvType::f16, 2e-3}}) {
+        auto options = tiny_options(kv, isa);
+        options.page_count = count / options.page_tokens + 1;
+        options.batch_tokens_max = count;
+        const auto model = test::open_model(golden.file, options);
+        CHECK(model->config().yarn.original_context < count);
+        CHECK(model->config().context >= count);
+        const auto logits = test::run_alone(*model, options, golden.tokens, 100);
+        const auto bad = test::compare(logits, golden.logits, {.abs = bound});
+        if (bad) FAIL_CHECK("kv " << int(kv) << ": " << *bad);
+        // The bound sees YaRN: the same weights without it do not pass.
+        const auto other = test::open_model(plain.file, options);
+        CHECK(test::compare(test::run_alone(*other, options, golden.tokens, 100), golden.logits,
+                            {.abs = bound}));
+      }
+    }
+  }
+}
+
 TEST_CASE("transformer: one wrong logit is noticed by the comparison") {
   const GoldenModel golden = test::load_golden_model("moe-hd32");
   const auto options = tiny_options(KvType::f32, "reference");

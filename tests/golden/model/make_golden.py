@@ -29,13 +29,14 @@ MODELS = [
 ]
 
 
-def build(spec, seed):
+def build(spec, seed, yarn=None):
+    """yarn: what makes the plain rotary embedding another one, as in a config.json."""
     _, layers, hidden, heads, kv_heads, head_dim, ffn, experts, used, vocab, tied, theta = spec
     common = dict(vocab_size=vocab, hidden_size=hidden, intermediate_size=ffn,
                   num_hidden_layers=layers, num_attention_heads=heads,
                   num_key_value_heads=kv_heads, head_dim=head_dim, max_position_embeddings=512,
                   rms_norm_eps=1e-6, tie_word_embeddings=tied, attention_bias=False,
-                  rope_parameters={"rope_type": "default", "rope_theta": theta},
+                  rope_parameters={"rope_theta": theta, **(yarn or {"rope_type": "default"})},
                   attn_implementation="eager")
     if experts:
         config = Qwen3MoeConfig(num_experts=experts, num_experts_per_tok=used,

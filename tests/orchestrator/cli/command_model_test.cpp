@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "engine/base/json.h"
+#include "engine/model/synth.h"
 #include "tests/orchestrator/cli/run_program.h"
 #include "tests/support/support.h"
 
@@ -53,6 +54,28 @@ TEST_CASE("cli model: info speaks plainly") {
         std::string::npos);
   CHECK(ran.out.find("head tied to the embedding") != std::string::npos);
   CHECK(ran.out.find("2.00 MiB (512 B per token)") != std::string::npos);
+}
+
+TEST_CASE("cli model: info and fit know the stretched context of a YaRN file") {
+  const test::TempDir dir;
+  const std::string path = (dir.path() / "yarn.gguf").string();
+  auto builder = engine::model::build_synthetic({.preset = "qwen3-tiny", .type = "Q8_0",
+                                                 .layers = 1});
+  REQUIRE(builder.has_value());
+  builder->set("qwen3.rope.scaling.type", std::string("yarn"));
+  builder->set("qwen3.rope.scaling.factor", 4.0f);
+  builder->set("qwen3.rope.scaling.original_context_length", uint32_t{32768});
+  REQUIRE(builder->write(path).has_value());
+  const Ran shown = run({"info", path});
+  CHECK(shown.out.find("131072 tokens, rope theta 1e+06, YaRN 4 times 32768\n") !=
+        std::string::npos);
+  const Ran asked = run({"info", path, "--json"});
+  REQUIRE(asked.code == 0);
+  const Json shape = (*parse_json(asked.out))["shape"];
+  CHECK(shape["context"] == 131072);
+  CHECK(shape["yarn"] == Json{{"factor", 4.0}, {"original_context", 32768}});
+  CHECK(run({"fit", path, "--memory", "24GiB", "--context", "131072"}).code == 0);
+  CHECK(run({"fit", path, "--memory", "24GiB", "--context", "131073"}).code == 2);
 }
 
 TEST_CASE("cli model: fit says what is needed, whether it is there, and what would fit") {

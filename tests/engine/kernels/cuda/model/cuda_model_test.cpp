@@ -52,6 +52,22 @@ TEST_CASE("cuda model: logits equal the independent implementation on every tiny
   }
 }
 
+TEST_CASE("cuda model: YaRN equals the independent implementation, below and above the context") {
+  for (const char* name : {"moe-hd128", "dense-hd64"}) {
+    const GoldenModel golden = test::load_yarn_model(name);
+    const auto count = static_cast<int32_t>(golden.tokens.size());
+    if (simt::kInstrumented && count > 100) continue;
+    CAPTURE(name);
+    for (const auto& [kv, bound] :
+         {std::pair{KvType::f32, 1e-5}, {KvType::f16, 2e-3}}) {
+      auto options = tiny_options(kv);
+      options.page_count = count / options.page_tokens + 1;
+      const auto bad = test::compare(run(golden, options, 64), golden.logits, {.abs = bound});
+      if (bad) FAIL_CHECK("kv " << int(kv) << ": " << *bad);
+    }
+  }
+}
+
 TEST_CASE("cuda model: deterministic bits do not depend on chunks, pages or thread order") {
   constexpr bool kFew = simt::kInstrumented;
   const auto pages = kFew ? std::vector{3} : std::vector{1, 3, 16};
