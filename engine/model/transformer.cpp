@@ -38,8 +38,9 @@ class PagedTransformer final : public Transformer {
         limits_(limits),
         rope_(make_rope(config_)) {}
 
-  // Claims everything of the model in the memory of the backend, or nothing.
-  Result<void> claim_memory() {
+  // Claims everything of the model in the memory of the backend, or nothing. A device that is lost
+  // while the weights are on their way is an error like any other.
+  Result<void> claim_memory() try {
     SWARM_TRY(const device::ArenaPlan plan,
               plan_memory(weights_, config_, options_, kernels_->footprint()));
     kernels::Memory& memory = kernels_->memory();
@@ -52,6 +53,8 @@ class PagedTransformer final : public Transformer {
     kv_.claim(memory);
     a_.lay_out(limits_, claim("activations"));
     return kernels_->start(limits_);
+  } catch (const ErrorException& lost) {
+    return lost.error();
   }
 
   int32_t forward(std::span<const SequenceChunk> chunks) override {

@@ -138,6 +138,75 @@ TEST_CASE("cuda engine: a step allocates nothing and brings back tokens only, wh
   CHECK(sizeof(kernels::cuda::SampleResult) < size_t(engine->info().vocab) * sizeof(float));
 }
 
+namespace {
+
+// What became of three requests on a device that fails at its n-th call.
+struct Session {
+  std::string refusal;                   // of opening; "" = it opened
+  int answered = 0, failed = 0;
+  std::string error;                     // of the last that failed
+  int calls_to_open = 0, calls = 0;
+};
+
+Session play(int fail_at) {
+  test::EmulatedAccelerator accelerator;
+  accelerator.verbs = fail_at;
+  Session out;
+  auto engine = Engine::open(tiny("cuda:0"), kClock, {}, &accelerator);
+  if (!engine) {
+    CHECK(engine.error().kind == ErrorKind::environment);
+    out.refusal = engine.error().message;
+    return out;
+  }
+  out.calls_to_open = accelerator.backend->calls();
+  for (int32_t i = 0; i < 3; ++i) {
+    const auto id = (*engine)->submit({.prompt = prompt_of(i), .max_tokens = 2});
+    REQUIRE(id.has_value());
+  }
+  for (int step = 0; !(*engine)->idle(); ++step) {
+    REQUIRE(step < 100);
+    for (const Output& output : (*engine)->step()) {
+      if (output.finish == Finish::none) continue;
+      ++out.answered;
+      if (output.finish != Finish::failed) continue;
+      ++out.failed;
+      CHECK(output.error_kind == ErrorKind::environment);
+      out.error = output.error;
+    }
+  }
+  out.calls = accelerator.backend->calls();
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("cuda engine: whichever call to the device fails, opening says so or all are answered") {
+  const Session fine = play(-1);
+  CHECK(fine.refusal.empty());
+  CHECK(fine.answered == 3);
+  CHECK(fine.failed == 0);
+  REQUIRE(fine.calls_to_open > 40);      // every weight is a copy or more
+  REQUIRE(fine.calls > fine.calls_to_open + 60);
+  const int most = simt::kInstrumented ? 6 : 30;
+  for (int i = 0; i < most; ++i) {
+    const int at = i * fine.calls_to_open / most;
+    CAPTURE(at);
+    const Session session = play(at);
+    CHECK_MESSAGE(session.refusal.find("was lost: ") != std::string::npos, session.refusal);
+    CHECK(session.refusal.find(": broken on purpose") != std::string::npos);
+  }
+  // From the first call of the first step to the last one before the end.
+  for (int i = 0; i < most; ++i) {
+    const int at = fine.calls_to_open + i * (fine.calls - 1 - fine.calls_to_open) / (most - 1);
+    CAPTURE(at);
+    const Session session = play(at);
+    CHECK(session.refusal.empty());
+    CHECK(session.answered == 3);
+    CHECK(session.failed > 0);
+    CHECK_MESSAGE(session.error.find(": broken on purpose") != std::string::npos, session.error);
+  }
+}
+
 TEST_CASE("cuda engine: a device that does not exist is refused by name") {
   const auto refused = Engine::open(tiny("cuda:3"), kClock, {}, &kAccelerator);
   REQUIRE(refused.has_error());

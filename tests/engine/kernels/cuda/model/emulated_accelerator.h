@@ -32,6 +32,7 @@ class EmulatedAccelerator final : public engine::kernels::Accelerator {
       int32_t, const engine::kernels::AcceleratorOptions& options) const override {
     if (!refusal.empty()) return environment_error(refusal);
     auto owned = std::make_unique<FailingBackend>(emulated_host());
+    if (verbs >= 0) owned->fail_after(verbs);
     owned->fail_after_launches(launches);
     backend = owned.get();
     auto device = std::make_unique<engine::device::Device>(std::move(owned));
@@ -43,6 +44,7 @@ class EmulatedAccelerator final : public engine::kernels::Accelerator {
   uint64_t free_bytes = uint64_t{1} << 30;
   uint64_t total_bytes = uint64_t{2} << 30;
   int launches = -1;                   // before the device falls over; -1 = it does not
+  int verbs = -1;                      // the same, counted in calls of whatever kind
   std::string refusal = {};            // what open() says; empty = it opens
   mutable engine::device::Device* opened = nullptr;      // by the last open()
   mutable FailingBackend* backend = nullptr;
