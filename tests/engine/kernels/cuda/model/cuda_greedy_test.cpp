@@ -1,6 +1,7 @@
 // Greedy tokens of whole tiny models, mixture of experts and dense, through the CUDA kernels on the
-// emulator against the scalar backend: each weight type, each pair of KV types, and the sampling
-// chain on the device against the definition in sample/sampler.h.
+// emulator against the scalar backend: each weight type, the mixes of real files, a type of its own
+// for every matrix, each pair of KV types, and the sampling chain on the device against the
+// definition in sample/sampler.h.
 //
 // Activations become int8 codes where weights are codes: an element errs by at most half of
 // max|x| / 127, which is sigma = 0.5 % of a product's deviation for groups of 32 (max|x| about 2.2
@@ -15,10 +16,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "engine/formats/block_types.h"
+#include "engine/formats/gguf.h"
 #include "engine/kernels/cuda/weights/place_weights.h"
 #include "engine/model/model_source.h"
 #include "engine/model/synth.h"
@@ -116,15 +120,83 @@ int32_t check_agreement(const std::vector<Step>& want, const std::vector<Step>& 
   return decided;
 }
 
-// A model of one layer in which every expert answers every token.
-std::shared_ptr<const GgufFile> one_layer(const char* preset, std::string_view type) {
-  auto builder = build_synthetic({.preset = preset, .type = std::string(type), .layers = 1});
+// A model in which every expert answers every token.
+std::shared_ptr<const GgufFile> small(const char* preset, std::string_view type,
+                                      int32_t layers = 1) {
+  auto builder = build_synthetic({.preset = preset, .type = std::string(type), .layers = layers});
   SWARM_CHECK(builder.has_value(), preset, builder.has_error() ? builder.error().to_text() : "");
   if (std::string_view(preset) == "qwen3moe-tiny")
     builder->set("qwen3moe.expert_used_count", kTinyExperts);
   auto file = builder->finish(preset);
   SWARM_CHECK(file.has_value(), preset, file.has_error() ? file.error().to_text() : "");
   return *file;
+}
+
+bool is_matrix(const engine::formats::TensorView& tensor) {
+  return tensor.dims.size() > 1 && tensor.name.find("ffn_gate_inp") == std::string::npos;
+}
+
+// The matrices of an F32 model in other types: type_of(i) for the i-th.
+std::shared_ptr<const GgufFile> retyped(
+    const GgufFile& from, const std::function<engine::formats::TensorType(size_t)>& type_of) {
+  engine::formats::GgufBuilder builder;
+  for (const auto& [key, value] : from.metadata()) builder.set(key, value);
+  size_t index = 0;
+  for (const auto& tensor : from.tensors()) {
+    std::vector<std::byte> bytes(tensor.data.begin(), tensor.data.end());
+    auto type = tensor.type;
+    if (is_matrix(tensor)) {
+      type = type_of(index++);
+      const auto* block = engine::formats::find_block_type(type);
+      bytes.resize(tensor.elements() / block->block_elements * block->block_bytes);
+      std::vector<float> values(tensor.elements());
+      std::memcpy(values.data(), tensor.data.data(), tensor.data.size());
+      const auto done = engine::formats::quantize(type, values, bytes);
+      SWARM_CHECK(done.has_value(), tensor.name, done.has_error() ? done.error().message : "");
+    }
+    builder.add_tensor(tensor.name, tensor.dims, type, std::move(bytes));
+  }
+  auto file = builder.finish("retyped");
+  SWARM_CHECK(file.has_value(), file.has_error() ? file.error().to_text() : "");
+  return *file;
+}
+
+// Gate and up of every expert in one tensor, gate rows first.
+std::shared_ptr<const GgufFile> merged(const GgufFile& from) {
+  engine::formats::GgufBuilder builder;
+  for (const auto& [key, value] : from.metadata()) builder.set(key, value);
+  for (const auto& tensor : from.tensors()) {
+    const size_t at = tensor.name.find("ffn_gate_exps");
+    if (tensor.name.find("ffn_up_exps") != std::string::npos) continue;
+    if (at == std::string::npos) {
+      builder.add_tensor(tensor.name, tensor.dims, tensor.type,
+                         {tensor.data.begin(), tensor.data.end()});
+      continue;
+    }
+    const std::string layer = tensor.name.substr(0, at);
+    const auto* up = from.find_tensor(layer + "ffn_up_exps.weight");
+    SWARM_CHECK(up != nullptr && up->type == tensor.type, layer);
+    const size_t expert = tensor.data.size() / tensor.dims[2];
+    std::vector<std::byte> bytes;
+    for (size_t e = 0; e < tensor.dims[2]; ++e)
+      for (const auto* half : {&tensor, up})
+        bytes.insert(bytes.end(), half->data.begin() + ptrdiff_t(e * expert),
+                     half->data.begin() + ptrdiff_t((e + 1) * expert));
+    builder.add_tensor(layer + "ffn_gate_up_exps.weight",
+                       {tensor.dims[0], 2 * tensor.dims[1], tensor.dims[2]}, tensor.type,
+                       std::move(bytes));
+  }
+  auto file = builder.finish("merged");
+  SWARM_CHECK(file.has_value(), file.has_error() ? file.error().to_text() : "");
+  return *file;
+}
+
+// The scalar backend's tokens wherever they are decided.
+void check_codes(const std::shared_ptr<const GgufFile>& file) {
+  const auto reference = open(file, {}, nullptr);
+  const auto want = decode(*reference, {});
+  const auto cuda = open(file, {}, test::open_emulated());
+  CHECK(check_agreement(want, decode(*cuda, want), kCodesMargin) >= kSteps / 2);
 }
 
 std::shared_ptr<const GgufFile> synthetic(const std::string& source) {
@@ -142,31 +214,74 @@ TEST_CASE("cuda model: every weight type gives the scalar backend's greedy token
     ++types;
     if (simt::kInstrumented && type.name != "Q4_0") continue;    // see matmul/ for the others
     for (const char* preset : {"qwen3moe-tiny", "qwen3-tiny"}) {
-      const auto file = one_layer(preset, type.name);
-      const auto reference = open(file, {}, nullptr);
-      const auto want = decode(*reference, {});
-      const auto cuda = open(file, {}, test::open_emulated());
       CAPTURE(type.name);
       CAPTURE(std::string(preset));
-      CHECK(check_agreement(want, decode(*cuda, want), kCodesMargin) >= kSteps / 2);
+      check_codes(small(preset, type.name));
     }
   }
   CHECK(types >= 20);
 }
 
+// Two layers: the mixes give the first and the others different types.
+TEST_CASE("cuda model: the mixes of real files give the scalar backend's greedy tokens") {
+  for (const std::string_view mix : synth_mixes()) {
+    if (simt::kInstrumented && mix != "IQ2_S_IQ3_S") continue;
+    for (const char* preset : {"qwen3moe-tiny", "qwen3-tiny"}) {
+      CAPTURE(mix);
+      CAPTURE(std::string(preset));
+      check_codes(small(preset, mix, 2));
+    }
+  }
+}
+
+TEST_CASE("cuda model: a type of its own for every matrix, gate and up included") {
+  std::vector<engine::formats::TensorType> types;
+  for (const auto& type : engine::formats::block_types())
+    if (engine::kernels::cuda::weight_type(type.type) && type.encodable)
+      types.push_back(type.type);
+  for (const char* preset : {"qwen3moe-tiny", "qwen3-tiny"}) {
+    const auto from = small(preset, "F32");
+    const auto matrices =
+        static_cast<size_t>(std::ranges::count_if(from->tensors(), is_matrix));
+    for (size_t first = 0; first < types.size(); first += matrices) {
+      if (simt::kInstrumented && first > 0) break;
+      CAPTURE(std::string(preset));
+      CAPTURE(first);
+      check_codes(retyped(*from, [&](size_t i) { return types[(first + i) % types.size()]; }));
+    }
+  }
+}
+
+TEST_CASE("cuda model: gate and up of the experts in one tensor give the same bits") {
+  for (const char* type : {"Q4_K", "F16"}) {
+    const auto file = small("qwen3moe-tiny", type);
+    const auto apart = open(file, {}, test::open_emulated());
+    const auto together = open(merged(*file), {}, test::open_emulated());
+    const auto want = decode(*apart, {}), got = decode(*together, {});
+    CAPTURE(std::string(type));
+    for (size_t i = 0; i < want.size(); ++i) {
+      CHECK(got[i].token == want[i].token);
+      CHECK(got[i].margin == want[i].margin);
+    }
+  }
+}
+
 TEST_CASE("cuda model: every pair of KV types gives the scalar backend's greedy tokens") {
-  const auto file = synthetic("synth:qwen3moe-tiny:F32:1");
   constexpr KvType kTypes[] = {KvType::f32, KvType::f16, KvType::bf16, KvType::q8_0,
                                KvType::q4_0};
-  for (const KvType k : kTypes) {
-    for (const KvType v : kTypes) {
-      if (!test::of_this_build(k, v)) continue;
-      const auto reference = open(file, {k, v}, nullptr);
-      const auto want = decode(*reference, {});
-      const auto cuda = open(file, {k, v}, test::open_emulated());
-      CAPTURE(int(k));
-      CAPTURE(int(v));
-      CHECK(check_agreement(want, decode(*cuda, want), kExactMargin) >= kSteps / 2);
+  for (const char* source : {"synth:qwen3moe-tiny:F32:1", "synth:qwen3-tiny:F32:1"}) {
+    const auto file = synthetic(source);
+    for (const KvType k : kTypes) {
+      for (const KvType v : kTypes) {
+        if (!test::of_this_build(k, v)) continue;
+        const auto reference = open(file, {k, v}, nullptr);
+        const auto want = decode(*reference, {});
+        const auto cuda = open(file, {k, v}, test::open_emulated());
+        CAPTURE(std::string(source));
+        CAPTURE(int(k));
+        CAPTURE(int(v));
+        CHECK(check_agreement(want, decode(*cuda, want), kExactMargin) >= kSteps / 2);
+      }
     }
   }
 }
