@@ -133,6 +133,36 @@ TEST_CASE("cuda: routed rows meet the weights of their expert, for every type") 
   }
 }
 
+TEST_CASE("cuda: routed rows have the same bits in every order, fused or not, for every type") {
+  for (const Type& type : types_of_build()) {
+    if (!of_this_build(type)) continue;
+    Rng rng(mix_seed(55, static_cast<uint64_t>(type.weight)));
+    const int32_t experts = 4, used = 2, rows = 35, tokens = 9, cols = 256;
+    const Experts gate = random_experts(rng, type, experts, rows, cols);
+    const Experts up = random_experts(rng, type, experts, rows, cols);
+    const Routing routing = random_routing(rng, tokens, experts, used);
+    const auto x = random_rows(rng, size_t(tokens) * size_t(cols));
+    std::vector<std::vector<float>> first;
+    simt::for_each_order([&](simt::Stream stream, const std::string& order) {
+      const Activations a = make_activations(stream, x, tokens, cols);
+      size_t at = 0;
+      for (const auto family : {cuda::Family::gemv, cuda::Family::gemm})
+        for (const Fused fused : {Fused::no, Fused::yes}) {
+          const Case c{type, gate, up, a, routing, family};
+          std::vector<float> y(routing.token.size() * size_t(rows));
+          simt::poison(y.data(), y.size() * sizeof(float), 0);
+          REQUIRE(cuda::matmul(stream, arguments(c, fused, y.data())).ok());
+          if (at == first.size()) first.push_back(y);
+          CAPTURE(type.name);
+          CAPTURE(order);
+          CAPTURE(at);
+          REQUIRE(std::memcmp(first[at].data(), y.data(), y.size() * sizeof(float)) == 0);
+          ++at;
+        }
+    });
+  }
+}
+
 TEST_CASE("cuda: large tiles cut the pairs of each expert") {
   const Type& type = all_types()[11];            // q4_k
   Rng rng(52);
