@@ -26,8 +26,8 @@ struct EngineConfig {
   std::string k_type = "f16";
   std::string v_type = "f16";
   int32_t page_tokens = 16;          // [1, 256]
-  // 0 = enough for max_resident contexts, at most 1 GiB, or 4/5 of what a device has beside the
-  // weights.
+  // 0 = enough for max_resident contexts, at most 1 GiB on the CPU and what is free
+  // beside the weights on a device.
   uint64_t kv_bytes_max = 0;
   int32_t max_running = 16;          // sequences decoded together, [1, 4096]
   int32_t max_resident = 64;         // contexts kept in KV, >= max_running

@@ -40,7 +40,7 @@ void add_engine_options(CLI::App& app, engine::EngineConfig& config) {
            if (!bytes) throw CLI::ValidationError("--kv-bytes", bytes.error().message);
            config.kv_bytes_max = *bytes;
          },
-         "largest KV cache, such as 4GiB (default: enough, at most 1GiB)")
+         "largest KV cache, such as 4GiB (default: enough, at most 1GiB on a CPU)")
       ->type_name("BYTES");
   expect_whole(
       app.add_option("--ctx", config.context_max, "context in tokens, 0 = the model's own"), 0,
