@@ -11,6 +11,14 @@
 
 namespace swarm::test {
 
+// Builds with a sanitizer look for what any run of the code shows. There a test may take fewer
+// seeds; the whole count is the business of the other builds.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+inline constexpr bool kInstrumented = true;
+#else
+inline constexpr bool kInstrumented = false;
+#endif
+
 // Path of a file under tests/golden of the source tree.
 std::filesystem::path golden(const std::string& name);
 

@@ -10,6 +10,7 @@
 
 #include "tests/engine/grammar/fixture.h"
 #include "tests/engine/grammar/schema_generator.h"
+#include "tests/support/support.h"
 
 #if defined(__GLIBC__)   // known since the first standard header
 #include <malloc.h>
@@ -20,12 +21,6 @@ namespace {
 
 using grammar::GrammarLimits;
 using grammar::Matcher;
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kInstrumented = true;
-#else
-constexpr bool kInstrumented = false;
-#endif
 
 std::vector<uint32_t> mask_of(const Matcher& matcher, size_t tokens) {
   std::vector<uint32_t> bits((tokens + 31) / 32);

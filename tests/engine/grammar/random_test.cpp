@@ -15,7 +15,7 @@
 namespace swarm::test {
 namespace {
 
-constexpr int kSchemas = 600;
+constexpr int kRandomSchemas = 600;
 constexpr size_t kTokensMax = 60;
 
 struct Tally {
@@ -64,8 +64,8 @@ TEST_CASE("random: every text of 600 random schemas parses and is valid") {
   Tally tally;
   Workbench bytes(byte_vocabulary());
   Workbench wide(wide_vocabulary());
-  for (uint64_t seed = 1; tally.schemas < kSchemas; ++seed) {
-    REQUIRE(seed < 3 * kSchemas);
+  for (uint64_t seed = 1; tally.schemas < kRandomSchemas; ++seed) {
+    REQUIRE(seed < 3 * kRandomSchemas);
     try_schema(seed, seed % 2 == 0 ? bytes : wide, tally, dump ? &*dump : nullptr);
   }
   MESSAGE(tally.schemas << " schemas, " << tally.refused << " unsatisfiable, " << tally.texts

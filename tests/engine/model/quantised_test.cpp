@@ -22,12 +22,6 @@ using namespace swarm::engine::model;
 
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kInstrumented = true;
-#else
-constexpr bool kInstrumented = false;
-#endif
-
 struct Distance {
   double rms = 0;          // of the difference, relative to the standard deviation of the logits
   int32_t same_best = 0;
@@ -57,9 +51,10 @@ TEST_CASE("quantised: integer kernels stay close to exact activations on every t
   for (const std::string& type : types) {
     // What is decoded must be exact: one layer and a few tokens show it.
     const bool exact = decoded.contains(type);
-    if (kInstrumented && exact && type != "IQ3_S") continue;   // linear_test.cpp has every type
-    const int32_t count = exact ? 6 : kInstrumented ? 20 : 40;
-    const bool short_model = exact || kInstrumented;
+    // linear_test.cpp has every type.
+    if (test::kInstrumented && exact && type != "IQ3_S") continue;
+    const int32_t count = exact ? 6 : test::kInstrumented ? 20 : 40;
+    const bool short_model = exact || test::kInstrumented;
     auto file = engine::model::open_model("synth:qwen3-tiny:" + type + (short_model ? ":1" : ""));
     REQUIRE(file.has_value());
     TransformerOptions options{.k_type = KvType::f32, .v_type = KvType::f32, .page_tokens = 16,
