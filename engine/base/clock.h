@@ -17,6 +17,11 @@ class Clock {
   virtual std::chrono::system_clock::time_point wall() const = 0;
 };
 
+// Seconds since 1970-01-01 UTC.
+inline int64_t unix_seconds(const Clock& clock) {
+  return std::chrono::duration_cast<std::chrono::seconds>(clock.wall().time_since_epoch()).count();
+}
+
 class SteadyClock final : public Clock {
  public:
   TimePoint now() const override { return std::chrono::steady_clock::now(); }

@@ -3,24 +3,12 @@
 #include <algorithm>
 #include <sstream>
 
+#include "mcp/message/ascii.h"
+
 namespace swarm::mcp {
 namespace {
 
 constexpr size_t kHeaderMax = 16 * 1024;
-
-bool is_token_char(char c) {
-  constexpr std::string_view kMarks = "!#$%&'*+-.^_`|~";
-  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-         kMarks.find(c) != std::string_view::npos;
-}
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  std::transform(out.begin(), out.end(), out.begin(), [](char c) {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  });
-  return out;
-}
 
 class Reader {
  public:

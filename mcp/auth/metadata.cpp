@@ -29,10 +29,6 @@ bool contains(const std::vector<std::string>& list, std::string_view one) {
   return std::find(list.begin(), list.end(), one) != list.end();
 }
 
-[[noreturn]] void refuse(const std::string& text) {
-  throw ErrorException(environment_error("authorization: " + text));
-}
-
 // Same origin, and a path that is ours or a folder above it.
 bool covers(const std::string& resource, const Url& server) {
   const auto url = parse_url(resource);
@@ -73,6 +69,10 @@ std::vector<std::string> well_known(const Url& issuer) {
 
 }  // namespace
 
+void fail_auth(const std::string& text) {
+  throw ErrorException(environment_error("authorization: " + text));
+}
+
 std::string joined_words(const Json& list) {
   std::string out;
   if (!list.is_array()) return out;
@@ -89,7 +89,7 @@ bool Discovery::may_visit(const Url& url) const {
 Async<std::optional<Json>> Discovery::document(std::string url) {
   const auto parsed = parse_url(url);
   if (!parsed) co_return std::nullopt;
-  if (!may_visit(*parsed)) refuse("expected https, found \"" + url + "\"");
+  if (!may_visit(*parsed)) fail_auth("expected https, found \"" + url + "\"");
   HttpRequest request;
   request.url = *parsed;
   request.headers = {{"Accept", "application/json"}, {"User-Agent", "swarm"}};
@@ -118,9 +118,9 @@ Async<ResourceMetadata> Discovery::resource(std::string hinted) {
     if (found->contains("scopes_supported"))
       out.scopes = joined_words(found->at("scopes_supported"));
     if (!covers(out.resource, server_))
-      refuse("the resource metadata is about \"" + out.resource + "\", not about " +
+      fail_auth("the resource metadata is about \"" + out.resource + "\", not about " +
              server_.text());
-    if (out.servers.empty()) refuse("the resource metadata names no authorization server");
+    if (out.servers.empty()) fail_auth("the resource metadata names no authorization server");
     co_return out;
   }
   ResourceMetadata none;
@@ -129,16 +129,16 @@ Async<ResourceMetadata> Discovery::resource(std::string hinted) {
 
 Async<ServerMetadata> Discovery::server(std::string issuer) {
   const auto url = parse_url(issuer);
-  if (!url) refuse("issuer: " + url.error().message);
+  if (!url) fail_auth("issuer: " + url.error().message);
   for (const std::string& place : well_known(*url)) {
     const std::optional<Json> found = co_await document(place);
     if (!found) continue;
     ServerMetadata out = read_server(*found);
     if (out.issuer != issuer)
-      refuse("expected metadata of the issuer \"" + issuer + "\", found \"" + out.issuer + "\"");
+      fail_auth("expected metadata of the issuer \"" + issuer + "\", found \"" + out.issuer + "\"");
     co_return out;
   }
-  refuse("no metadata of the authorization server \"" + issuer + "\"");
+  fail_auth("no metadata of the authorization server \"" + issuer + "\"");
 }
 
 Async<ServerMetadata> Discovery::server_at_origin() {
@@ -149,7 +149,7 @@ Async<ServerMetadata> Discovery::server_at_origin() {
     ServerMetadata out = read_server(*found);
     const auto issuer = parse_url(out.issuer);
     if (!issuer || issuer->origin() != origin)
-      refuse("expected metadata of the issuer \"" + origin + "\", found \"" + out.issuer + "\"");
+      fail_auth("expected metadata of the issuer \"" + origin + "\", found \"" + out.issuer + "\"");
     co_return out;
   }
   ServerMetadata out;

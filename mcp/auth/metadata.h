@@ -55,4 +55,7 @@ class Discovery {
 
 std::string joined_words(const Json& list);
 
+// Throws ErrorException{environment}: "authorization: " and the text.
+[[noreturn]] void fail_auth(const std::string& text);
+
 }  // namespace swarm::mcp

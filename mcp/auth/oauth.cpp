@@ -15,7 +15,6 @@
 namespace swarm::mcp {
 namespace {
 
-constexpr size_t kAnswerMax = size_t{1} << 20;
 constexpr int kStepUpsMax = 3;
 constexpr int64_t kEarlySeconds = 30;      // a token is renewed so long before its end
 constexpr int64_t kAssertionSeconds = 300;
@@ -23,20 +22,10 @@ constexpr std::string_view kJwtBearer = "urn:ietf:params:oauth:grant-type:jwt-be
 
 using Grant = AuthOptions::Grant;
 
-int64_t now_seconds() {
-  return std::chrono::duration_cast<std::chrono::seconds>(
-             steady_clock().wall().time_since_epoch())
-      .count();
-}
-
-[[noreturn]] void refuse(const std::string& text) {
-  throw ErrorException(environment_error("authorization: " + text));
-}
-
 Url endpoint(const std::string& text, const char* what, const Discovery& discovery) {
   const auto url = parse_url(text);
-  if (!url) refuse(std::string(what) + ": " + url.error().message);
-  if (!discovery.may_visit(*url)) refuse(std::string(what) + ": expected https, found " + text);
+  if (!url) fail_auth(std::string(what) + ": " + url.error().message);
+  if (!discovery.may_visit(*url)) fail_auth(std::string(what) + ": expected https, found " + text);
   return *url;
 }
 
@@ -59,7 +48,8 @@ class OAuth final : public Authorizer {
   }
 
   Async<Headers> headers(std::string method) override {
-    const bool stale = token_.expires != 0 && now_seconds() >= token_.expires - kEarlySeconds;
+    const bool stale = token_.expires != 0 &&
+                       unix_seconds(steady_clock()) >= token_.expires - kEarlySeconds;
     if (stale && !token_.refresh.empty()) {
       const std::string before = token_.access;
       const auto work = [&]() -> Async<> { co_await try_refresh(before); };
@@ -189,7 +179,7 @@ class OAuth final : public Authorizer {
     token_.resource = resource_.resource;
     const auto expires = answer.find("expires_in");
     const bool said = expires != answer.end() && expires->is_number();
-    token_.expires = said ? now_seconds() + expires->get<int64_t>() : 0;
+    token_.expires = said ? unix_seconds(steady_clock()) + expires->get<int64_t>() : 0;
     accepted_ = false;
   }
 
@@ -210,8 +200,8 @@ class OAuth final : public Authorizer {
   // ---- Grants.
 
   Async<Json> code_grant(std::string scope) {
-    if (!options_.authorize) refuse("a person must allow it, and nobody can be asked here");
-    if (!authority_.s256) refuse("the authorization server does not support PKCE with S256");
+    if (!options_.authorize) fail_auth("a person must allow it, and nobody can be asked here");
+    if (!authority_.s256) fail_auth("the authorization server does not support PKCE with S256");
     const ClientIdentity client = co_await identity();
     const std::string verifier = random_token(48), state = random_token(24);
     Parameters query{{"response_type", "code"},
@@ -243,17 +233,18 @@ class OAuth final : public Authorizer {
     if (question != std::string::npos)
       answer = query_parameters(landed.substr(question, landed.find('#') - question));
     const std::string* got_state = find_parameter(answer, "state");
-    if (got_state == nullptr || *got_state != state) refuse("the answer is not to our question");
+    if (got_state == nullptr || *got_state != state) fail_auth("the answer is not to our question");
     const std::string* iss = find_parameter(answer, "iss");
-    if (iss == nullptr && authority_.iss_parameter) refuse("the answer does not name its issuer");
+    if (iss == nullptr && authority_.iss_parameter)
+      fail_auth("the answer does not name its issuer");
     if (iss != nullptr && *iss != authority_.issuer)
-      refuse("expected an answer of \"" + authority_.issuer + "\", found \"" + *iss + "\"");
+      fail_auth("expected an answer of \"" + authority_.issuer + "\", found \"" + *iss + "\"");
     if (const std::string* error = find_parameter(answer, "error")) {
       const std::string* words = find_parameter(answer, "error_description");
-      refuse(*error + (words != nullptr ? ": " + *words : ""));
+      fail_auth(*error + (words != nullptr ? ": " + *words : ""));
     }
     const std::string* code = find_parameter(answer, "code");
-    if (code == nullptr || code->empty()) refuse("the answer carries no code");
+    if (code == nullptr || code->empty()) fail_auth("the answer carries no code");
     return *code;
   }
 
@@ -273,7 +264,7 @@ class OAuth final : public Authorizer {
     const std::string algorithm =
         options_.signing_algorithm.empty() ? "ES256" : options_.signing_algorithm;
     const auto key = SigningKey::from_pem(options_.private_key_pem, algorithm);
-    if (!key) refuse(key.error().message);
+    if (!key) fail_auth(key.error().message);
     Json header = Json::object();
     header["typ"] = "JWT";
     Json claims = Json::object();
@@ -281,10 +272,10 @@ class OAuth final : public Authorizer {
     claims["sub"] = client_id;
     claims["aud"] = authority_.issuer;
     claims["jti"] = random_token(16);
-    claims["iat"] = now_seconds();
-    claims["exp"] = now_seconds() + kAssertionSeconds;
+    claims["iat"] = unix_seconds(steady_clock());
+    claims["exp"] = unix_seconds(steady_clock()) + kAssertionSeconds;
     const auto jwt = key->sign_jwt(std::move(header), claims);
-    if (!jwt) refuse(jwt.error().message);
+    if (!jwt) fail_auth(jwt.error().message);
     return *jwt;
   }
 
@@ -359,7 +350,7 @@ class OAuth final : public Authorizer {
     } else if (!authority_.registration_endpoint.empty()) {
       out = co_await register_client();
     } else {
-      refuse("the authorization server registers no clients; set a client id for it");
+      fail_auth("the authorization server registers no clients; set a client id for it");
     }
     clients_[authority_.issuer] = out;
     co_return out;
@@ -386,10 +377,10 @@ class OAuth final : public Authorizer {
     request.headers = {{"Accept", "application/json"}, {"Content-Type", "application/json"},
                        {"User-Agent", "swarm"}};
     request.body = dump_json(body);
-    const HttpResponse answer = co_await client_.fetch(std::move(request), kAnswerMax);
+    const HttpResponse answer = co_await client_.fetch(std::move(request), kTokenAnswerMax);
     const auto found = parse_json(answer.body);
     if (answer.status / 100 != 2 || !found || text_member(*found, "client_id").empty())
-      refuse("registration failed with HTTP " + std::to_string(answer.status));
+      fail_auth("registration failed with HTTP " + std::to_string(answer.status));
     ClientIdentity out;
     out.id = text_member(*found, "client_id");
     out.secret = text_member(*found, "client_secret");

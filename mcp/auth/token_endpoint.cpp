@@ -10,14 +10,7 @@
 namespace swarm::mcp {
 namespace {
 
-constexpr size_t kAnswerMax = size_t{1} << 20;
 constexpr std::chrono::seconds kAnswerTime{30};
-
-int64_t now_seconds() {
-  return std::chrono::duration_cast<std::chrono::seconds>(
-             steady_clock().wall().time_since_epoch())
-      .count();
-}
 
 }  // namespace
 
@@ -42,7 +35,7 @@ std::string Dpop::proof(const std::string& method, const Url& url, const std::st
   claims["jti"] = random_token(16);
   claims["htm"] = method;
   claims["htu"] = url.text();
-  claims["iat"] = now_seconds();
+  claims["iat"] = unix_seconds(steady_clock());
   if (!nonce.empty()) claims["nonce"] = nonce;
   if (!access_token.empty()) claims["ath"] = base64url_encode(sha256(access_token));
   return key_.sign_jwt(std::move(header), claims).value();
@@ -72,7 +65,7 @@ Async<HttpResponse> TokenEndpoint::post(Call call) {
     request.headers.emplace_back("DPoP", call.dpop->proof("POST", call.url, nonce_, ""));
   request.body = form_encode(call.form);
   const Deadline deadline = Deadline::after(steady_clock(), kAnswerTime);
-  co_return co_await with_deadline(client_.fetch(std::move(request), kAnswerMax), deadline);
+  co_return co_await with_deadline(client_.fetch(std::move(request), kTokenAnswerMax), deadline);
 }
 
 Async<Json> TokenEndpoint::request(Call call) {

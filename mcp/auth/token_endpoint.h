@@ -13,6 +13,8 @@
 
 namespace swarm::mcp {
 
+constexpr size_t kTokenAnswerMax = size_t{1} << 20;   // bytes of an authorization server's answer
+
 struct ClientIdentity {
   std::string id, secret;
   std::string auth_method;         // "" = by what the server supports

@@ -23,7 +23,7 @@ milliseconds poll_interval(const Json& task) {
   return milliseconds(std::clamp(usable ? told->get<int64_t>() : kPollMs, kPollMinMs, kPollMaxMs));
 }
 
-Json named(const std::string& id) {
+Json with_task_id(const std::string& id) {
   Json out = Json::object();
   out["taskId"] = id;
   return out;
@@ -67,7 +67,7 @@ Async<> Core::poll_task(Followed& task) {
   options.deadline = task.options.deadline.earlier(
       Deadline::after(steady_clock(), config_.call_timeout));
   try {
-    task.shown = co_await send("tasks/get", named(task.id), options);
+    task.shown = co_await send("tasks/get", with_task_id(task.id), options);
     task.failures = 0;
   } catch (const RpcException& e) {
     if (e.details().http_status < 500 || ++task.failures > kFailuresMax) throw;
@@ -119,7 +119,7 @@ Async<> Core::answer_task(Followed& task) {
   for (const auto& [key, question] : asked.items())
     if (task.answered.insert(key).second) open[key] = question;
   if (open.empty()) co_return;
-  Json params = named(task.id);
+  Json params = with_task_id(task.id);
   params["inputResponses"] = co_await answer_inputs(std::move(open));
   CallOptions options;
   options.deadline = task.options.deadline;
@@ -130,7 +130,7 @@ Async<> Core::cancel_task(std::string id) {
   CallOptions options;
   options.deadline = Deadline::after(steady_clock(), kCancelMax);
   try {
-    co_await send("tasks/cancel", named(id), options);
+    co_await send("tasks/cancel", with_task_id(id), options);
   } catch (const ErrorException& e) {
     log_.debug("mcp.task.cancel", {{"server", config_.name}, {"why", e.error().message}});
   }

@@ -7,7 +7,7 @@
 namespace swarm::mcp {
 namespace {
 
-constexpr int kFormat = 1;
+constexpr int kCacheFormat = 1;
 constexpr size_t kHashInName = 16;
 
 std::string file_of(const ServerConfig& server) {
@@ -35,7 +35,7 @@ std::string config_hash(const ServerConfig& server) {
 std::optional<Offer> load_offer(const ServerConfig& server) {
   if (server.list_cache.empty()) return std::nullopt;
   const Json kept = read_private_json(file_of(server));
-  if (!kept.is_object() || !kept.contains("format") || kept.at("format") != kFormat ||
+  if (!kept.is_object() || !kept.contains("format") || kept.at("format") != kCacheFormat ||
       text_member(kept, "config") != config_hash(server))
     return std::nullopt;
   const auto tools = kept.find("tools");
@@ -54,7 +54,7 @@ std::optional<Offer> load_offer(const ServerConfig& server) {
 Result<void> save_offer(const ServerConfig& server, const Offer& offer) {
   if (server.list_cache.empty()) return {};
   Json kept = Json::object();
-  kept["format"] = kFormat;
+  kept["format"] = kCacheFormat;
   kept["config"] = config_hash(server);
   kept["server"] = Json{{"name", offer.info.name},
                         {"version", offer.info.version},

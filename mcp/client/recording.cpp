@@ -18,7 +18,7 @@
 namespace swarm::mcp {
 namespace {
 
-constexpr int kFormat = 1;
+constexpr int kRecordingFormat = 1;
 
 Json without(Json object, const char* member) {
   if (object.is_object()) object.erase(member);
@@ -41,7 +41,7 @@ Result<std::shared_ptr<Recorder>> Recorder::create(const ServerConfig& server) {
                              std::strerror(errno));
   // shared: the client, and each of its connections
   auto out = std::make_shared<Recorder>(*created, Redactor(server), server.name);
-  out->write(Json{{"swarm_mcp_recording", kFormat}, {"server", server.name}});
+  out->write(Json{{"swarm_mcp_recording", kRecordingFormat}, {"server", server.name}});
   return out;
 }
 
@@ -134,7 +134,7 @@ Result<void> Replay::read(const std::string& text) {
     };
     if (!one.is_object()) return wrong("an object");
     if (number == 1) {
-      if (!one.contains("swarm_mcp_recording") || one["swarm_mcp_recording"] != kFormat)
+      if (!one.contains("swarm_mcp_recording") || one["swarm_mcp_recording"] != kRecordingFormat)
         return wrong("a recording of version 1");
       continue;
     }

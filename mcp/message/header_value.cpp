@@ -6,28 +6,15 @@
 #include <cstdint>
 #include <set>
 
+#include "mcp/message/ascii.h"
+
 namespace swarm::mcp {
 namespace {
 
 constexpr std::string_view kOpen = "=?base64?", kClose = "?=";
 constexpr std::string_view kDigits =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-constexpr int kDepthMax = 64;
-
-bool is_token(std::string_view text) {
-  constexpr std::string_view kMarks = "!#$%&'*+-.^_`|~";
-  return !text.empty() && std::all_of(text.begin(), text.end(), [&](char c) {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-           kMarks.find(c) != std::string_view::npos;
-  });
-}
-
-std::string lower(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(), [](char c) {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  });
-  return text;
-}
+constexpr int kSchemaDepthMax = 64;
 
 // Walks a schema; every annotation must sit on a property that a chain of "properties" reaches.
 class Collector {
@@ -40,7 +27,7 @@ class Collector {
 
  private:
   void visit(const Json& node, const std::vector<std::string>& path, bool reachable, int depth) {
-    if (!problem_.empty() || depth > kDepthMax) return;
+    if (!problem_.empty() || depth > kSchemaDepthMax) return;
     if (node.is_array())
       for (const Json& item : node) visit(item, path, false, depth + 1);
     if (!node.is_object()) return;

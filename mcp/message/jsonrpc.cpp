@@ -8,7 +8,7 @@
 namespace swarm::mcp {
 namespace {
 
-constexpr size_t kDepthMax = 128;
+constexpr size_t kJsonDepthMax = 128;
 
 Json envelope() {
   Json out = Json::object();
@@ -79,7 +79,7 @@ std::string encode_error(const Json& id, int code, std::string_view message, con
 }
 
 std::vector<Incoming> decode_line(std::string_view line, size_t bytes_max) {
-  const JsonLimits limits{.bytes_max = bytes_max, .depth_max = kDepthMax};
+  const JsonLimits limits{.bytes_max = bytes_max, .depth_max = kJsonDepthMax};
   auto parsed = parse_json(line, {}, limits);
   if (!parsed && !utf8_is_valid(line)) parsed = parse_json(utf8_sanitize(line), {}, limits);
   std::vector<Incoming> out;

@@ -5,7 +5,7 @@
 namespace swarm::mcp {
 namespace {
 
-std::string_view trimmed(std::string_view line) {
+std::string_view without_marks(std::string_view line) {
   if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
   constexpr std::string_view kMark = "\xEF\xBB\xBF";
   if (line.substr(0, kMark.size()) == kMark) line.remove_prefix(kMark.size());
@@ -27,7 +27,7 @@ void LineReader::feed(std::string_view bytes,
     if (!dropping_) pending_.append(bytes.substr(0, end));
     bytes.remove_prefix(complete ? end + 1 : end);
     if (!complete) return;
-    if (!dropping_) on_line(trimmed(pending_));
+    if (!dropping_) on_line(without_marks(pending_));
     pending_.clear();
     dropping_ = false;
   }

@@ -38,7 +38,7 @@ std::string sse_event(const EventStream& stream, const EventStream::Event& event
   return out + "event: message\ndata: " + event.message + "\n\n";
 }
 
-[[noreturn]] void mismatch(const std::string& what) {
+[[noreturn]] void header_mismatch(const std::string& what) {
   RpcError details;
   details.code = kHeaderMismatch;
   details.http_status = 400;
@@ -191,7 +191,7 @@ Async<> Endpoint::post_modern(Incoming message, const ServerRequest& request,
     const std::string said =
         text_member(meta, "io.modelcontextprotocol/protocolVersion");
     if (!said.empty() && said != told)
-      mismatch("MCP-Protocol-Version");
+      header_mismatch("MCP-Protocol-Version");
     service_.read_meta(params, context);
     check_headers(request, message);
   } catch (const RpcException& e) {
@@ -209,11 +209,11 @@ Async<> Endpoint::post_modern(Incoming message, const ServerRequest& request,
 void Endpoint::check_headers(const ServerRequest& request, const Incoming& message) const {
   const Json params = message.payload.is_object() ? message.payload : Json::object();
   const std::string* method = find_header(request.headers, "Mcp-Method");
-  if (method == nullptr || *method != message.method) mismatch("Mcp-Method");
+  if (method == nullptr || *method != message.method) header_mismatch("Mcp-Method");
   if (const char* key = name_key(message.method); key != nullptr && params.contains(key)) {
     const std::string* name = find_header(request.headers, "Mcp-Name");
     const auto decoded = name != nullptr ? decode_header_value(*name) : std::nullopt;
-    if (!decoded || *decoded != text_member(params, key)) mismatch("Mcp-Name");
+    if (!decoded || *decoded != text_member(params, key)) header_mismatch("Mcp-Name");
   }
   if (message.method != "tools/call") return;
   for (const ServedTool& tool : service_.served().tools) {
@@ -227,7 +227,7 @@ void Endpoint::check_headers(const ServerRequest& request, const Incoming& messa
       if (!want && got == nullptr) continue;
       const auto decoded = got != nullptr ? decode_header_value(*got) : std::nullopt;
       const auto plain = want ? decode_header_value(*want) : std::nullopt;
-      if (!decoded || !plain || *decoded != *plain) mismatch(param.header);
+      if (!decoded || !plain || *decoded != *plain) header_mismatch(param.header);
     }
   }
 }

@@ -19,9 +19,7 @@ namespace {
 
 using Text = boost::beast::string_view;
 
-constexpr uint32_t kHeadBytesMax = 64 * 1024;
-constexpr size_t kHeadersMax = 200;
-constexpr size_t kReadBytes = 16 * 1024;
+constexpr size_t kRequestReadBytes = 16 * 1024;
 constexpr std::chrono::seconds kWriteMax{30};   // a client that reads nothing is not waited for
 
 std::string_view reason_of(int status) {
@@ -131,7 +129,7 @@ class Connection final : public Responder {
   Async<> gone() override {
     while (true) {
       const bool more = co_await read_some();
-      if (!more || buffer_.size() > kReadBytes) co_return;
+      if (!more || buffer_.size() > kRequestReadBytes) co_return;
     }
   }
 
@@ -140,7 +138,7 @@ class Connection final : public Responder {
 
  private:
   Async<bool> read_some() {
-    std::string piece(kReadBytes, '\0');
+    std::string piece(kRequestReadBytes, '\0');
     error_code code;
     const size_t got = co_await socket_.async_read_some(
         net::buffer(piece), net::redirect_error(net::use_awaitable, code));

@@ -17,12 +17,6 @@ namespace {
 constexpr int64_t kSealSeconds = 3600;
 constexpr size_t kSealedMax = 256 * 1024;
 
-int64_t now_seconds() {
-  return std::chrono::duration_cast<std::chrono::seconds>(
-             steady_clock().wall().time_since_epoch())
-      .count();
-}
-
 }  // namespace
 
 Seal::Seal() : key_(random_token(32)) {}
@@ -40,7 +34,7 @@ std::string Seal::close(const Json& state, const std::string& about) const {
   Json body = Json::object();
   body["state"] = state;
   body["about"] = base64url_encode(sha256(about));
-  body["until"] = now_seconds() + kSealSeconds;
+  body["until"] = unix_seconds(steady_clock()) + kSealSeconds;
   const std::string text = base64_encode(dump_json(body));
   return text + "." + base64url_encode(mac(text));
 }
@@ -56,7 +50,7 @@ std::optional<Json> Seal::open(const std::string& sealed, const std::string& abo
   const auto text = base64_decode(std::string_view(sealed).substr(0, dot));
   const auto body = text ? parse_json(*text) : Result<Json>(failed("no base64"));
   if (!body || body->at("about") != base64url_encode(sha256(about)) ||
-      body->at("until").get<int64_t>() < now_seconds())
+      body->at("until").get<int64_t>() < unix_seconds(steady_clock()))
     return std::nullopt;
   return body->at("state");
 }

@@ -19,11 +19,11 @@ namespace {
 using boost::system::error_code;
 using std::chrono::milliseconds;
 
-constexpr size_t kOutgoingMax = 1024;        // lines; notices beyond are dropped, answers wait
+constexpr size_t kOutgoingLinesMax = 1024;        // lines; notices beyond are dropped, answers wait
 constexpr size_t kJobsMax = 256;             // requests at once over stdio
-constexpr size_t kReadBytes = 64 * 1024;
+constexpr size_t kInputReadBytes = 64 * 1024;
 constexpr milliseconds kExpireEvery{30000};
-constexpr milliseconds kLastWords{2000};     // for what is queued when the input has ended
+constexpr milliseconds kAnswersTail{2000};     // for what is queued when the input has ended
 constexpr milliseconds kPause{2};
 
 // The messages of one request over stdio: lines among those of others.
@@ -62,7 +62,7 @@ class StdioDialogue {
       : service_(service),
         in_(executor, ::fcntl(input, F_DUPFD_CLOEXEC, 3)),
         out_(executor, ::fcntl(output, F_DUPFD_CLOEXEC, 3)),
-        lines_(kOutgoingMax),
+        lines_(kOutgoingLinesMax),
         session_(std::make_shared<LegacySession>()) {
     session_->unasked = std::make_shared<LineReply>(lines_);
     service_.join(session_);
@@ -87,7 +87,7 @@ class StdioDialogue {
   // Waits for `done`, but not for ever: whoever closed our input may still read our output.
   template <class Done>
   static Async<> settle(Done done) {
-    const Deadline deadline = Deadline::after(steady_clock(), kLastWords);
+    const Deadline deadline = Deadline::after(steady_clock(), kAnswersTail);
     while (!done() && !deadline.passed(steady_clock().now()))
       co_await wait_until(steady_clock(), steady_clock().now() + kPause);
   }
@@ -110,7 +110,7 @@ class StdioDialogue {
 
   Async<> read_loop(Nursery& jobs) {
     LineReader reader(service_.options().body_bytes_max);
-    std::string buffer(kReadBytes, '\0');
+    std::string buffer(kInputReadBytes, '\0');
     while (lines_.is_open()) {
       error_code code;
       const size_t got = co_await in_.async_read_some(

@@ -10,10 +10,6 @@ namespace {
 
 constexpr int kRedirectsMax = 5;
 
-bool is_redirect(int status) {
-  return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
-}
-
 Async<tools::HttpPage> get(std::string text, size_t bytes_max, bool private_addresses) {
   HttpClient::Options options;
   options.wire.reach = private_addresses ? Reach::anywhere : Reach::public_only;
@@ -27,7 +23,7 @@ Async<tools::HttpPage> get(std::string text, size_t bytes_max, bool private_addr
     const std::unique_ptr<HttpClient::Exchange> exchange = co_await client.begin(request);
     const HttpResponse& head = exchange->head();
     const std::string* location = find_header(head.headers, "Location");
-    if (is_redirect(head.status) && location != nullptr) {
+    if (head.is_redirect() && location != nullptr) {
       if (hops >= kRedirectsMax)
         throw ErrorException(environment_error("more than " + std::to_string(kRedirectsMax) +
                                                " redirects"));

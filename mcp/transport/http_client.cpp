@@ -7,11 +7,7 @@
 namespace swarm::mcp {
 namespace {
 
-constexpr size_t kReadBytes = 16 * 1024;
-
-bool is_redirect(int status) {
-  return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
-}
+constexpr size_t kResponseReadBytes = 16 * 1024;
 
 [[noreturn]] void fail(const std::string& origin, const std::string& text) {
   throw ErrorException(environment_error(origin + ": " + text));
@@ -88,7 +84,7 @@ Async<bool> HttpClient::attempt(Exchange& exchange, const HttpRequest& request,
 }
 
 Async<bool> HttpClient::Exchange::read_more() {
-  std::string buffer(kReadBytes, '\0');
+  std::string buffer(kResponseReadBytes, '\0');
   size_t got = 0;
   std::string problem;
   try {
@@ -143,7 +139,7 @@ Async<HttpResponse> HttpClient::fetch(HttpRequest request, size_t bytes_max) {
     HttpResponse out = exchange->head();
     out.body = co_await exchange->read_all(bytes_max);
     const std::string* location = find_header(out.headers, "Location");
-    if (request.method != "GET" || !is_redirect(out.status) || location == nullptr ||
+    if (request.method != "GET" || !out.is_redirect() || location == nullptr ||
         hops >= options_.redirects_max)
       co_return out;
     const auto next = resolve_url(request.url, *location);

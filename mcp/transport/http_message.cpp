@@ -3,25 +3,14 @@
 #include <algorithm>
 #include <boost/beast/http/basic_parser.hpp>
 
+#include "mcp/message/ascii.h"
+
 namespace swarm::mcp {
 namespace http = boost::beast::http;
 namespace {
 
 using Code = boost::beast::error_code;
 using Text = boost::beast::string_view;
-
-constexpr uint32_t kHeadBytesMax = 64 * 1024;
-constexpr size_t kHeadersMax = 200;
-
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-
-bool is_token(std::string_view text) {
-  constexpr std::string_view kMarks = "!#$%&'*+-.^_`|~";
-  return !text.empty() && std::all_of(text.begin(), text.end(), [&](char c) {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-           kMarks.find(c) != std::string_view::npos;
-  });
-}
 
 bool is_field_value(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) {
@@ -50,6 +39,10 @@ std::vector<std::string> all_headers(const Headers& headers, std::string_view na
   for (const auto& [key, value] : headers)
     if (same_text(key, name)) out.push_back(value);
   return out;
+}
+
+bool HttpResponse::is_redirect() const {
+  return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
 }
 
 std::string HttpResponse::content_type() const {

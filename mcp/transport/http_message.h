@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -13,6 +14,9 @@
 #include "mcp/transport/url.h"
 
 namespace swarm::mcp {
+
+constexpr uint32_t kHeadBytesMax = 64 * 1024;   // of a request or a response
+constexpr size_t kHeadersMax = 200;
 
 using Header = std::pair<std::string, std::string>;
 using Headers = std::vector<Header>;
@@ -41,6 +45,7 @@ struct HttpResponse {
 
   // "application/json": lower case, without parameters; "" when there is none.
   std::string content_type() const;
+  bool is_redirect() const;        // to what the header Location names
 };
 
 // The bytes of a request. Refuses names and values that would break out of their line.

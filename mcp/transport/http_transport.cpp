@@ -4,6 +4,7 @@
 
 #include "engine/base/async/deadline.h"
 #include "engine/base/async/nursery.h"
+#include "mcp/message/ascii.h"
 #include "mcp/message/rpc_error.h"
 #include "mcp/transport/authorized.h"
 
@@ -12,7 +13,6 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr size_t kOutgoingMax = 256;
 constexpr int kResumesMax = 10;           // in a row without a single event
 constexpr milliseconds kBackoffMin{1000}, kBackoffMax{30000};
 constexpr milliseconds kStreamTail{20};   // for the end of a stream after its answer
@@ -20,10 +20,7 @@ constexpr milliseconds kStreamTail{20};   // for the end of a stream after its a
 milliseconds longer(milliseconds backoff) { return std::min(backoff * 3 / 2, kBackoffMax); }
 
 bool mentions_session(const std::string& text) {
-  std::string low = text;
-  std::transform(low.begin(), low.end(), low.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return low.find("session") != std::string::npos;
+  return lower(text).find("session") != std::string::npos;
 }
 
 bool is_session_id(std::string_view text) {

@@ -9,10 +9,9 @@
 namespace swarm::mcp {
 namespace {
 
-constexpr size_t kOutgoingMax = 256;
 
 // An answer that is no 2xx.
-Async<> refuse(std::unique_ptr<HttpClient::Exchange> answer) {
+Async<> throw_refusal(std::unique_ptr<HttpClient::Exchange> answer) {
   HttpResponse head = answer->head();
   try {
     head.body = co_await answer->read_all(kErrorBodyMax);
@@ -72,7 +71,7 @@ Async<> SseTransport::listen() {
   std::string reason = "its event stream ended";
   try {
     Exchange answer = co_await exchange("GET", options_.url, "");
-    if (answer->head().status != 200) co_await refuse(std::move(answer));
+    if (answer->head().status != 200) co_await throw_refusal(std::move(answer));
     if (answer->head().content_type() != "text/event-stream")
       throw ErrorException(environment_error("expected an event stream"));
     SseParser parser(options_.message_bytes_max);
@@ -126,7 +125,7 @@ Async<> SseTransport::send(Outgoing message) {
     throw ErrorException(environment_error(gone_.empty() ? "it named no endpoint" : gone_));
   Exchange answer = co_await exchange("POST", *endpoint_, std::move(message.text));
   const int status = answer->head().status;
-  if (status < 200 || status > 299) co_await refuse(std::move(answer));
+  if (status < 200 || status > 299) co_await throw_refusal(std::move(answer));
   co_await answer->read_all(options_.message_bytes_max);
 }
 

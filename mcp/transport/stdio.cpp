@@ -14,9 +14,8 @@ namespace swarm::mcp {
 namespace net = boost::asio;
 namespace {
 
-constexpr size_t kOutgoingMax = 256;        // messages; senders wait beyond
 constexpr size_t kStderrBytesMax = 8192;    // the newest are kept
-constexpr size_t kReadBytes = 64 * 1024;
+constexpr size_t kOutputReadBytes = 64 * 1024;
 // After its end a server's last words are still read for so long.
 constexpr std::chrono::milliseconds kLastWords{300};
 constexpr std::chrono::seconds kReapMax{5};
@@ -83,7 +82,7 @@ Async<> StdioTransport::write_loop() {
 
 Async<> StdioTransport::read_loop() {
   LineReader lines(options_.message_bytes_max);
-  std::string buffer(kReadBytes, '\0');
+  std::string buffer(kOutputReadBytes, '\0');
   size_t dropped = 0;
   while (true) {
     boost::system::error_code code;

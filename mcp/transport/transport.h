@@ -28,6 +28,9 @@ struct Outgoing {
 // What was agreed with the server; decides session ids, resumption and headers over HTTP.
 enum class Dialect : uint8_t { undecided, legacy, modern };
 
+// Messages that wait to be sent; senders wait beyond.
+constexpr size_t kOutgoingMax = 256;
+
 class Transport {
  public:
   class Events {

@@ -3,16 +3,10 @@
 #include <algorithm>
 #include <charconv>
 
+#include "mcp/message/ascii.h"
+
 namespace swarm::mcp {
 namespace {
-
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  std::transform(out.begin(), out.end(), out.begin(), [](char c) { return lower(c); });
-  return out;
-}
 
 Error bad(std::string_view text, std::string_view why) {
   return invalid_input("url \"" + std::string(text) + "\": " + std::string(why));

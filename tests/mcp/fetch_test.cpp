@@ -19,9 +19,9 @@ namespace swarm::mcp {
 namespace {
 
 // Answers each connection with the next text, then ends. Loopback only.
-class Server {
+class PageServer {
  public:
-  explicit Server(std::vector<std::string> answers) : answers_(std::move(answers)) {
+  explicit PageServer(std::vector<std::string> answers) : answers_(std::move(answers)) {
     fd_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     sockaddr_in address{};
     address.sin_family = AF_INET;
@@ -33,7 +33,7 @@ class Server {
     port_ = std::to_string(ntohs(address.sin_port));
     thread_ = std::thread([this] { serve(); });
   }
-  ~Server() {
+  ~PageServer() {
     ::shutdown(fd_, SHUT_RDWR);
     thread_.join();
     ::close(fd_);
@@ -85,7 +85,7 @@ std::string why_not(const std::string& url, bool private_addresses) {
 }
 
 TEST_CASE("fetch: no address of a private network, however it is written") {
-  Server server({answer("200 OK", "inside")});
+  PageServer server({answer("200 OK", "inside")});
   for (const std::string& host :
        {std::string("127.0.0.1"), std::string("localhost"), std::string("[::1]"),
         std::string("0.0.0.0"), std::string("2130706433"), std::string("127.1"),
@@ -107,7 +107,7 @@ TEST_CASE("fetch: other schemes and user names are refused before anything is se
 }
 
 TEST_CASE("fetch: the page is what the redirects lead to, within their number") {
-  Server server({answer("302 Found\r\nLocation: /b?c=d"),
+  PageServer server({answer("302 Found\r\nLocation: /b?c=d"),
                  answer("200 OK\r\nContent-Type: Text/Plain; charset=utf-8", "there")});
   const auto get = make_http_get(true);
   const tools::HttpPage page = run_root(get("http://127.0.0.1:" + server.port() + "/a", 1000));
@@ -116,14 +116,14 @@ TEST_CASE("fetch: the page is what the redirects lead to, within their number") 
   CHECK(page.content_type == "text/plain");
   CHECK(page.url == "http://127.0.0.1:" + server.port() + "/b?c=d");
   CHECK_FALSE(page.cut);
-  Server loop(std::vector<std::string>(10, answer("301 Moved\r\nLocation: /")));
+  PageServer loop(std::vector<std::string>(10, answer("301 Moved\r\nLocation: /")));
   CHECK(why_not("http://127.0.0.1:" + loop.port() + "/", true).find("more than 5 redirects") !=
         std::string::npos);
   CHECK(loop.calls() == 6);
 }
 
 TEST_CASE("fetch: a page that is too long is cut") {
-  Server server({answer("200 OK", std::string(100000, 'x'))});
+  PageServer server({answer("200 OK", std::string(100000, 'x'))});
   const auto get = make_http_get(true);
   const tools::HttpPage page = run_root(get("http://127.0.0.1:" + server.port() + "/", 1000));
   CHECK(page.cut);

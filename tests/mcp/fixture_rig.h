@@ -5,12 +5,15 @@
 #include <doctest/doctest.h>
 
 #include <boost/asio/io_context.hpp>
+#include <fstream>
 #include <functional>
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <utility>
 
+#include "engine/base/async/deadline.h"
 #include "engine/base/async/run.h"
 #include "mcp/mcp.h"
 #include "tests/support/support.h"
@@ -18,6 +21,32 @@
 namespace swarm::mcp::fixture {
 
 using Body = std::function<Async<>(Session&)>;
+
+// Gone, or dead and only waiting for init to notice (Z), or being noticed (X).
+inline bool is_dead(int pid) {
+  std::ifstream stat("/proc/" + std::to_string(pid) + "/stat");
+  std::string text;
+  std::getline(stat, text);            // nothing when it ends between opening and reading
+  const size_t name_end = text.rfind(')');
+  if (name_end == std::string::npos) return true;
+  const std::string state = text.substr(name_end + 2, 1);
+  return state == "Z" || state == "X";
+}
+
+// Whether it comes true within the limit.
+inline bool soon(std::chrono::seconds limit, const std::function<bool()>& is_true) {
+  const Deadline deadline = Deadline::after(steady_clock(), limit);
+  while (!deadline.passed(steady_clock().now())) {
+    if (is_true()) return true;
+    std::this_thread::yield();
+  }
+  return false;
+}
+
+// SIGKILL is not instantaneous: looks again for a bounded time.
+inline bool is_gone(int pid) {
+  return soon(std::chrono::seconds(10), [&] { return is_dead(pid); });
+}
 
 struct Rig {
   test::TempDir dir;

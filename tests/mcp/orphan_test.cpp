@@ -22,30 +22,7 @@
 namespace swarm::mcp {
 namespace {
 
-// Gone, or dead and only waiting for init to notice (Z), or being noticed (X).
-bool is_dead(int pid) {
-  std::ifstream stat("/proc/" + std::to_string(pid) + "/stat");
-  std::string text;
-  std::getline(stat, text);            // nothing when it ends between opening and reading
-  const size_t name_end = text.rfind(')');
-  if (name_end == std::string::npos) return true;
-  const std::string state = text.substr(name_end + 2, 1);
-  return state == "Z" || state == "X";
-}
-
-// Whether it comes true within the limit.
-bool soon(std::chrono::seconds limit, const std::function<bool()>& is_true) {
-  const Deadline deadline = Deadline::after(steady_clock(), limit);
-  while (!deadline.passed(steady_clock().now())) {
-    if (is_true()) return true;
-    std::this_thread::yield();
-  }
-  return false;
-}
-
-bool is_gone(int pid) {
-  return soon(std::chrono::seconds(10), [&] { return is_dead(pid); });
-}
+using fixture::is_gone, fixture::soon;
 
 struct Scene : fixture::Rig {
   explicit Scene(const std::string& mode) : Rig(mode) {

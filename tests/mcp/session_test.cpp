@@ -26,22 +26,6 @@ namespace {
 
 using namespace fixture;
 
-// Gone, or dead and only waiting for init to notice.
-bool is_dead(int pid) {
-  if (::kill(pid, 0) != 0) return true;
-  std::ifstream stat("/proc/" + std::to_string(pid) + "/stat");
-  std::string text{std::istreambuf_iterator<char>(stat), {}};
-  const size_t name_end = text.rfind(')');
-  return name_end == std::string::npos || text.substr(name_end + 2, 1) == "Z";
-}
-
-// SIGKILL is not instantaneous: looks again for a bounded time.
-bool is_gone(int pid) {
-  const Deadline deadline = Deadline::after(steady_clock(), std::chrono::seconds(10));
-  while (!is_dead(pid) && !deadline.passed(steady_clock().now())) std::this_thread::yield();
-  return is_dead(pid);
-}
-
 Async<> expect(Session& session, std::string name, Json arguments, std::string text) {
   const tools::ToolResult result = co_await call(session, std::move(name), std::move(arguments));
   CHECK(result.text == text);
@@ -351,6 +335,7 @@ TEST_CASE("mcp: a grandchild that holds the pipes does not hide the server's dea
 
 TEST_CASE("mcp: cancelling the start leaves no process behind") {
   Rig rig("silent");
+  rig.config.probe_timeout = std::chrono::milliseconds(100);   // then "initialize" is sent
   boost::asio::io_context context(1);
   const auto session = make_session(rig.config, context.get_executor(), rig.log);
   const auto root = [&]() -> Async<> {

@@ -16,7 +16,7 @@
 namespace swarm::tools::builtin {
 namespace {
 
-constexpr int kDepthMax = 64;
+constexpr int kPathDepthMax = 64;
 
 struct CloseFolder {
   void operator()(DIR* folder) const noexcept { ::closedir(folder); }
@@ -81,7 +81,7 @@ bool walk_below(int fd, const std::string& prefix, int depth, size_t& count,
     const std::string name = entry.path;
     entry.path = prefix + name;
     if (!visit(entry)) return false;
-    if (entry.kind != 'd' || depth >= kDepthMax) continue;
+    if (entry.kind != 'd' || depth >= kPathDepthMax) continue;
     const Descriptor below(
         ::openat(fd, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     if (below.get() < 0) continue;  // not ours to read, or gone
