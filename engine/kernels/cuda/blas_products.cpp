@@ -41,13 +41,12 @@ void BlasProducts::multiply(const MatmulArgs& args) {
   const auto stream = static_cast<simt::Stream>(stream_->native());
   const bool bf16 = args.weight.type == WeightType::bf16;
   const int32_t stride = BlasMemory::stride(args.weight.cols);
-  const auto launched = [&](const char* kernel, simt::Status status) {
-    device_->launched(kernel, status.cuda_error);
-  };
-  launched("split_halves",
-           split_halves(stream, {.x = args.x, .high = memory_.high, .low = memory_.low,
-                                 .scale = memory_.scale, .rows = args.rows,
-                                 .cols = args.weight.cols, .stride = stride, .bf16 = bf16}));
+  if (device_->lost()) return;
+  const simt::Status split =
+      split_halves(stream, {.x = args.x, .high = memory_.high, .low = memory_.low,
+                            .scale = memory_.scale, .rows = args.rows, .cols = args.weight.cols,
+                            .stride = stride, .bf16 = bf16});
+  device_->launched("split_halves", split.cuda_error);
   const auto count = [](int32_t a, int32_t b) {
     return static_cast<size_t>(a) * static_cast<size_t>(b);
   };
@@ -61,9 +60,10 @@ void BlasProducts::multiply(const MatmulArgs& args) {
                  .y = {args.y, count(args.rows, args.weight.rows)},
                  .x_stride = stride, .weight_stride = stride});
   }
-  if (bf16) return;
-  launched("scale_rows", scale_rows(stream, {.y = args.y, .scale = memory_.scale,
-                                             .rows = args.rows, .cols = args.weight.rows}));
+  if (bf16 || device_->lost()) return;
+  const simt::Status scaled = scale_rows(stream, {.y = args.y, .scale = memory_.scale,
+                                                  .rows = args.rows, .cols = args.weight.rows});
+  device_->launched("scale_rows", scaled.cuda_error);
 }
 
 }  // namespace swarm::engine::kernels::cuda

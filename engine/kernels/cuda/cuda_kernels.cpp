@@ -31,7 +31,9 @@ size_t product(int64_t a, int64_t b) { return static_cast<size_t>(a) * static_ca
 WeightView view_of(const Weight& weight) {
   const auto type = weight_type(weight.type);
   SWARM_CHECK(type.has_value(), static_cast<int>(weight.type));
-  return {.type = *type, .rows = weight.rows, .cols = weight.cols,
+  return {.type = *type,
+          .rows = weight.rows,
+          .cols = weight.cols,
           .data = reinterpret_cast<const uint8_t*>(weight.data)};
 }
 
@@ -39,7 +41,9 @@ class CudaKernels final : public Kernels {
  public:
   CudaKernels(std::unique_ptr<device::Device> device, std::unique_ptr<device::Stream> stream,
               std::unique_ptr<DeviceMemory> memory, const CudaOptions& options)
-      : device_(std::move(device)), stream_(std::move(stream)), memory_(std::move(memory)),
+      : device_(std::move(device)),
+        stream_(std::move(stream)),
+        memory_(std::move(memory)),
         options_(options),
         launch_stream_(static_cast<simt::Stream>(stream_->native())) {}
 
@@ -59,7 +63,7 @@ class CudaKernels final : public Kernels {
     sampler_.emplace(std::move(sampler));
     blas_ = BlasProducts::make(*device_, *stream_, limits, scratch_.blas, blas_rows());
     placers_.reset();
-    return memory_->finish();          // weights may still be on their way
+    return memory_->finish();  // weights may still be on their way
   }
 
   // A few MiB of rows at a time, straight into page-locked memory: the next rows are repacked while
@@ -88,28 +92,33 @@ class CudaKernels final : public Kernels {
   }
 
   void embed(const Weight& table, float* out) override {
-    launched("embed", cuda::embed(launch_stream_, {.table = view_of(table), .tokens = batch_.tokens,
-                                                   .out = out, .rows = batch_.rows}));
+    launch("embed", [&] {
+      return cuda::embed(
+          launch_stream_,
+          {.table = view_of(table), .tokens = batch_.tokens, .out = out, .rows = batch_.rows});
+    });
   }
 
   void rope_angles(const RopeAngles& args) override {
     if (!inv_freq_sent_) {
-      memory_->write(reinterpret_cast<std::byte*>(scratch_.inv_freq),
-                     std::as_bytes(args.inv_freq));
+      memory_->write(reinterpret_cast<std::byte*>(scratch_.inv_freq), std::as_bytes(args.inv_freq));
       inv_freq_sent_ = true;
     }
-    launched("rope_angles", cuda::rope_angles(launch_stream_,
-                                              {.inv_freq = scratch_.inv_freq,
-                                               .factor = args.factor, .cos = args.cos,
-                                               .sin = args.sin,
-                                               .half = static_cast<int32_t>(args.inv_freq.size()),
-                                               .batch = batch_}));
+    launch("rope_angles", [&] {
+      return cuda::rope_angles(launch_stream_, {.inv_freq = scratch_.inv_freq,
+                                                .factor = args.factor,
+                                                .cos = args.cos,
+                                                .sin = args.sin,
+                                                .half = static_cast<int32_t>(args.inv_freq.size()),
+                                                .batch = batch_});
+    });
   }
 
   void gather_wanted(const float* x, int32_t width, float* out) override {
-    launched("gather_wanted", cuda::gather_wanted(launch_stream_, {.x = x, .out = out,
-                                                                   .width = width,
-                                                                   .batch = batch_}));
+    launch("gather_wanted", [&] {
+      return cuda::gather_wanted(launch_stream_,
+                                 {.x = x, .out = out, .width = width, .batch = batch_});
+    });
   }
 
   void sample(float* logits, int32_t stride, std::span<const SampleJob> jobs,
@@ -120,62 +129,90 @@ class CudaKernels final : public Kernels {
 
   void rms_norm(const float* x, const float* weight, float eps, int32_t tokens, int32_t hidden,
                 float* out) override {
-    launched("rms_norm", cuda::rms_norm(launch_stream_, {.x = x, .weight = weight, .out = out,
-                                                         .rows = tokens, .hidden = hidden,
-                                                         .eps = eps}));
+    launch("rms_norm", [&] {
+      return cuda::rms_norm(
+          launch_stream_,
+          {.x = x, .weight = weight, .out = out, .rows = tokens, .hidden = hidden, .eps = eps});
+    });
   }
 
   void linear(std::span<const LinearOutput> outputs, const float* x, int32_t tokens) override {
     SWARM_CHECK(!outputs.empty());
     const QuantisedRows quantised = quantise_if_needed(outputs, x, tokens);
     for (const LinearOutput& output : outputs) {
-      multiply({.weight = view_of(output.weight), .x = x, .quantised = quantised, .y = output.y,
+      multiply({.weight = view_of(output.weight),
+                .x = x,
+                .quantised = quantised,
+                .y = output.y,
                 .rows = tokens});
     }
   }
 
   void add(float* residual, const float* delta, size_t count) override {
-    launched("add", cuda::add(launch_stream_, {.residual = residual, .delta = delta,
-                                               .count = static_cast<int64_t>(count)}));
+    launch("add", [&] {
+      return cuda::add(
+          launch_stream_,
+          {.residual = residual, .delta = delta, .count = static_cast<int64_t>(count)});
+    });
   }
 
   void qk_norm_rope_append(const QkvArgs& args) override {
-    launched("qk_norm_rope_append",
-             cuda::qk_norm_rope_append(launch_stream_,
-                                       {.q = args.q, .k = args.k, .v = args.v,
-                                        .q_norm = args.q_norm, .k_norm = args.k_norm,
-                                        .cos = args.cos, .sin = args.sin, .eps = args.eps,
-                                        .heads = args.heads, .batch = batch_,
-                                        .kv = kv_view(args.kv)}));
+    launch("qk_norm_rope_append", [&] {
+      return cuda::qk_norm_rope_append(launch_stream_, {.q = args.q,
+                                                        .k = args.k,
+                                                        .v = args.v,
+                                                        .q_norm = args.q_norm,
+                                                        .k_norm = args.k_norm,
+                                                        .cos = args.cos,
+                                                        .sin = args.sin,
+                                                        .eps = args.eps,
+                                                        .heads = args.heads,
+                                                        .batch = batch_,
+                                                        .kv = kv_view(args.kv)});
+    });
   }
 
   void attention(const AttentionArgs& args) override {
-    const int64_t scratch_bytes = attention_scratch_bytes(
-        {.rows = limits_.rows, .heads = limits_.heads, .head_dim = limits_.head_dim,
-         .context = limits_.context});
-    launched("attention",
-             cuda::attention(launch_stream_,
-                             {.q = args.q, .out = args.out, .heads = args.heads,
-                              .scale = args.scale, .batch = batch_, .kv = kv_view(args.kv),
+    const int64_t scratch_bytes = attention_scratch_bytes({.rows = limits_.rows,
+                                                           .heads = limits_.heads,
+                                                           .head_dim = limits_.head_dim,
+                                                           .context = limits_.context});
+    launch("attention", [&] {
+      return cuda::attention(launch_stream_,
+                             {.q = args.q,
+                              .out = args.out,
+                              .heads = args.heads,
+                              .scale = args.scale,
+                              .batch = batch_,
+                              .kv = kv_view(args.kv),
                               .max_context = stage_->shape().max_context,
                               .longest_span = stage_->shape().longest_span,
                               .deterministic = options_.deterministic,
                               .scratch = reinterpret_cast<uint8_t*>(scratch_.attention),
-                              .scratch_bytes = scratch_bytes}));
+                              .scratch_bytes = scratch_bytes});
+    });
   }
 
   void route(const RouteArgs& args) override {
-    launched("route", route_tokens(launch_stream_,
-                                   {.logits = args.logits, .ids = args.ids,
-                                    .weights = args.weights, .tokens = args.tokens,
-                                    .experts = args.experts, .used = args.used}));
+    launch("route", [&] {
+      return route_tokens(launch_stream_, {.logits = args.logits,
+                                           .ids = args.ids,
+                                           .weights = args.weights,
+                                           .tokens = args.tokens,
+                                           .experts = args.experts,
+                                           .used = args.used});
+    });
   }
 
   void ffn(const FfnArgs& args) override {
     const LinearOutput both[] = {{args.gate, scratch_.middle}, {args.up, scratch_.up}};
     const QuantisedRows quantised = quantise_if_needed(both, args.x, args.tokens);
-    gate_and_up({.weight = view_of(args.gate), .x = args.x, .quantised = quantised,
-                 .y = scratch_.middle, .rows = args.tokens}, view_of(args.up), 0);
+    gate_and_up({.weight = view_of(args.gate),
+                 .x = args.x,
+                 .quantised = quantised,
+                 .y = scratch_.middle,
+                 .rows = args.tokens},
+                view_of(args.up), 0);
     const LinearOutput out[] = {{args.down, scratch_.down}};
     linear(out, scratch_.middle, args.tokens);
     add(args.residual, scratch_.down, product(args.tokens, args.down.rows));
@@ -183,19 +220,26 @@ class CudaKernels final : public Kernels {
 
   void expert_ffn(const ExpertFfnArgs& args) override {
     const int32_t pairs = args.tokens * args.used;
-    launched("group_by_expert",
-             group_by_expert(launch_stream_,
-                             {.ids = args.ids, .expert_count = scratch_.expert_count,
-                              .expert_begin = scratch_.expert_begin,
-                              .pair_token = scratch_.pair_token, .pair_of = scratch_.pair_of,
-                              .tokens = args.tokens, .experts = args.gate.count,
-                              .used = args.used}));
+    launch("group_by_expert", [&] {
+      return group_by_expert(launch_stream_, {.ids = args.ids,
+                                              .expert_count = scratch_.expert_count,
+                                              .expert_begin = scratch_.expert_begin,
+                                              .pair_token = scratch_.pair_token,
+                                              .pair_of = scratch_.pair_of,
+                                              .tokens = args.tokens,
+                                              .experts = args.gate.count,
+                                              .used = args.used});
+    });
     const LinearOutput both[] = {{args.gate.first, nullptr}, {args.up.first, nullptr}};
     const QuantisedRows x = quantise_if_needed(both, args.x, args.tokens);
     MatmulArgs routed{.weight = view_of(args.gate.first),
                       .expert_bytes = static_cast<int64_t>(args.gate.stride),
-                      .x = args.x, .quantised = x, .y = scratch_.middle, .rows = pairs,
-                      .expert_begin = scratch_.expert_begin, .pair_token = scratch_.pair_token,
+                      .x = args.x,
+                      .quantised = x,
+                      .y = scratch_.middle,
+                      .rows = pairs,
+                      .expert_begin = scratch_.expert_begin,
+                      .pair_token = scratch_.pair_token,
                       .experts = args.gate.count};
     gate_and_up(routed, view_of(args.up.first), static_cast<int64_t>(args.up.stride));
     const LinearOutput out[] = {{args.down.first, nullptr}};
@@ -206,12 +250,15 @@ class CudaKernels final : public Kernels {
     routed.y = scratch_.down;
     routed.pair_token = nullptr;
     multiply(routed);
-    launched("combine_experts",
-             combine_experts(launch_stream_,
-                             {.down = scratch_.down, .weights = args.weights,
-                              .pair_of = scratch_.pair_of, .residual = args.residual,
-                              .tokens = args.tokens, .used = args.used,
-                              .hidden = args.down.first.rows}));
+    launch("combine_experts", [&] {
+      return combine_experts(launch_stream_, {.down = scratch_.down,
+                                              .weights = args.weights,
+                                              .pair_of = scratch_.pair_of,
+                                              .residual = args.residual,
+                                              .tokens = args.tokens,
+                                              .used = args.used,
+                                              .hidden = args.down.first.rows});
+    });
   }
 
   std::string device_name() const override {
@@ -223,16 +270,20 @@ class CudaKernels final : public Kernels {
 
  private:
   static KvView kv_view(const KvLayer& kv) {
-    return {.k_type = kv.k_type, .v_type = kv.v_type, .page_tokens = kv.page_tokens,
-            .kv_heads = kv.kv_heads, .head_dim = kv.head_dim,
-            .k = reinterpret_cast<uint8_t*>(kv.k), .v = reinterpret_cast<uint8_t*>(kv.v)};
+    return {.k_type = kv.k_type,
+            .v_type = kv.v_type,
+            .page_tokens = kv.page_tokens,
+            .kv_heads = kv.kv_heads,
+            .head_dim = kv.head_dim,
+            .k = reinterpret_cast<uint8_t*>(kv.k),
+            .v = reinterpret_cast<uint8_t*>(kv.v)};
   }
 
   // Rows first .. first + count - 1 into `block`, on all cores.
   void place_block(WeightType type, const Weight& weight, int32_t first, int32_t count,
                    std::span<std::byte> block) {
     constexpr size_t kTaskBytes = size_t{256} << 10;
-    constexpr unsigned kThreadsMax = 16;         // memory is no faster for more
+    constexpr unsigned kThreadsMax = 16;  // memory is no faster for more
     if (!placers_) {
       const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
       placers_.emplace(static_cast<int32_t>(std::min(cores, kThreadsMax)));
@@ -255,8 +306,9 @@ class CudaKernels final : public Kernels {
     if (!needed) return {};
     const int32_t cols = outputs[0].weight.cols;
     const QuantisedRows to = quantised_rows(scratch_.quantised, rows, cols);
-    launched("quantize_rows", quantize_rows(launch_stream_, {.x = x, .rows = rows, .cols = cols,
-                                                             .to = to}));
+    launch("quantize_rows", [&] {
+      return quantize_rows(launch_stream_, {.x = x, .rows = rows, .cols = cols, .to = to});
+    });
     return to;
   }
 
@@ -269,7 +321,7 @@ class CudaKernels final : public Kernels {
   void multiply(MatmulArgs args) {
     if (blas_.takes(args)) return blas_.multiply(args);
     if (options_.deterministic) args.family = Family::gemm;
-    launched("matmul", matmul(launch_stream_, args));
+    launch("matmul", [&] { return matmul(launch_stream_, args); });
   }
 
   // args.y = silu(gate x) * (up x). One product where the two types allow it.
@@ -286,13 +338,17 @@ class CudaKernels final : public Kernels {
     args.expert_bytes = up_expert_bytes;
     args.y = scratch_.up;
     multiply(args);
-    launched("silu_mul", silu_mul(launch_stream_, {.gate = gate, .up = scratch_.up,
-                                                   .count = int64_t{args.rows} * up.rows}));
+    launch("silu_mul", [&] {
+      return silu_mul(launch_stream_,
+                      {.gate = gate, .up = scratch_.up, .count = int64_t{args.rows} * up.rows});
+    });
   }
 
-  // After every launch: one that was refused loses the device, and the reason names the kernel.
-  void launched(const char* kernel, simt::Status status) {
-    device_->launched(kernel, status.cuda_error);
+  // Nothing runs on a lost device: what a kernel would read may never have arrived. A launch that
+  // is refused loses it, and the reason names the kernel.
+  template <class Launch>
+  void launch(const char* kernel, Launch start) {
+    if (!device_->lost()) device_->launched(kernel, start().cuda_error);
   }
 
   void check_device() {

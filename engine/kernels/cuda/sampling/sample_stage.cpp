@@ -49,6 +49,8 @@ void SampleStage::run_round(simt::Stream launch_stream, float* logits, int32_t s
   const auto masks = block_.put(std::span<const uint32_t>(packed_.masks));
   const auto seen = block_.put(std::span<const SampleSeen>(packed_.seen));
   block_.send();
+  // What did not arrive must not be read.
+  if (device.lost()) throw ErrorException(device.lost_error());
   const simt::Status launched =
       sample_rows(launch_stream, {.logits = logits, .stride = stride,
                                   .rows = static_cast<int32_t>(sampled.size()),
