@@ -1,9 +1,22 @@
 #include "orchestrator/models/engine_pool.h"
 
 #include <algorithm>
+#include <exception>
 #include <utility>
 
 namespace swarm::models {
+namespace {
+
+// An opening that throws would leave its entry "opening", and whoever waits for it waiting.
+Result<std::unique_ptr<EngineThread>> start_thread(
+    const engine::EngineConfig& config, const Clock& clock, std::stop_token stop,
+    const engine::kernels::Accelerator* accelerator) try {
+  return EngineThread::start(config, clock, std::move(stop), accelerator);
+} catch (const std::exception& error) {
+  return environment_error(config.model + ": " + error.what());
+}
+
+}  // namespace
 
 EnginePool::Entry* EnginePool::find(const engine::EngineConfig& config) {
   const auto found = std::ranges::find(entries_, config, &Entry::config);
@@ -22,7 +35,7 @@ Result<std::shared_ptr<EngineThread>> EnginePool::open(const engine::EngineConfi
   if (const Entry* entry = find(config)) return entry->thread;
   entries_.push_back({.config = config, .thread = nullptr});
   lock.unlock();
-  auto started = EngineThread::start(config, clock, std::move(stop), accelerator_);
+  auto started = start_thread(config, clock, std::move(stop), accelerator_);
   lock.lock();
   Entry* entry = find(config);              // nobody else removes an entry that opens
   if (started) entry->thread = std::move(*started);

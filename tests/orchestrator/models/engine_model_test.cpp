@@ -3,7 +3,10 @@
 
 #include <boost/asio/this_coro.hpp>
 #include <memory>
+#include <optional>
+#include <stdexcept>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -11,6 +14,7 @@
 #include "engine/base/async/deadline.h"
 #include "engine/base/async/nursery.h"
 #include "engine/base/async/run.h"
+#include "engine/kernels/accelerator.h"
 #include "orchestrator/models/engine_model.h"
 #include "orchestrator/models/models.h"
 #include "tests/support/support.h"
@@ -397,6 +401,44 @@ TEST_CASE("engine pool: a failed opening is tried again") {
   REQUIRE(stopped.has_error());
   CHECK(stopped.error().kind == ErrorKind::cancelled);
   CHECK(pool.open(config, clock).has_value());
+}
+
+namespace {
+
+// A device whose driver does what no driver should.
+class ThrowingAccelerator final : public engine::kernels::Accelerator {
+ public:
+  Result<std::optional<int32_t>> choose(std::string_view) const override {
+    throw std::runtime_error("the driver fell over");
+  }
+  const engine::kernels::Footprint& footprint() const override {
+    return engine::kernels::host_footprint();
+  }
+  Result<engine::device::DeviceMemory> memory(int32_t) const override {
+    return environment_error("unused");
+  }
+  Result<std::unique_ptr<engine::kernels::Kernels>> open(
+      int32_t, const engine::kernels::AcceleratorOptions&) const override {
+    return environment_error("unused");
+  }
+};
+
+}  // namespace
+
+TEST_CASE("engine pool: whatever ends an opening, nobody waits for it any longer") {
+  const SteadyClock clock;
+  const ThrowingAccelerator accelerator;
+  EnginePool pool(&accelerator);
+  engine::EngineConfig config;
+  config.model = "synth:qwen3-tiny:F32:1";
+  std::vector<std::string> messages(4);
+  {
+    std::vector<std::jthread> callers;
+    for (auto& mine : messages)
+      callers.emplace_back([&] { mine = pool.open(config, clock).error().message; });
+  }
+  for (const std::string& message : messages)
+    CHECK(message == "synth:qwen3-tiny:F32:1: the driver fell over");
 }
 
 TEST_CASE("script: replies are read from JSON, mistakes are named") {
