@@ -83,6 +83,15 @@ TEST_CASE("cuda cli: a device lost mid-run answers every request and exits with 
   CHECK(replies[0]["usage"]["output_tokens"].get<int>() > 0);    // it had begun
 }
 
+TEST_CASE("cuda cli: a device lost while the model is loaded exits with 3 and names it") {
+  test::EmulatedAccelerator accelerator;
+  accelerator.verbs = 40;              // of some 130 that opening takes
+  const Ran ran = run(accelerator, kGenerate);
+  CHECK(ran.code == 3);
+  CHECK((ran.out + ran.err).find("device host:0 (host memory) was lost: ") != std::string::npos);
+  CHECK((ran.out + ran.err).find(": broken on purpose") != std::string::npos);
+}
+
 TEST_CASE("cuda cli: bench on a device that is lost exits with 3") {
   test::EmulatedAccelerator accelerator;
   accelerator.launches = 30;
@@ -101,6 +110,11 @@ TEST_CASE("cuda cli: a run whose device is lost fails in every task and exits wi
   CHECK_MESSAGE(fine.code == 1, fine.err);
   CHECK(fine.err.find("the answer was cut off: length") != std::string::npos);
   test::EmulatedAccelerator accelerator;
+  test::EmulatedAccelerator early;
+  early.verbs = 40;                    // while the model is loaded: nobody waits for ever
+  const Ran unloaded = run(early, {"run", file, "--json"});
+  CHECK(unloaded.code == 3);
+  CHECK((unloaded.out + unloaded.err).find("was lost: ") != std::string::npos);
   accelerator.launches = 60;
   const Ran ran = run(accelerator, {"run", file, "--json"});
   CHECK(ran.code == 3);

@@ -133,9 +133,10 @@ TEST_CASE("cuda: routed rows meet the weights of their expert, for every type") 
   }
 }
 
-TEST_CASE("cuda: routed rows have the same bits in every order, fused or not, for every type") {
-  for (const Type& type : types_of_build()) {
-    if (!of_this_build(type)) continue;
+// Under sanitizers there is one order, and the case before has seen the kernels.
+TEST_CASE("cuda: routed rows have the same bits in every order, fused or not, for every type" *
+          doctest::skip(simt::kInstrumented)) {
+  for (const Type& type : all_types()) {
     Rng rng(mix_seed(55, static_cast<uint64_t>(type.weight)));
     const int32_t experts = 4, used = 2, rows = 35, tokens = 9, cols = 256;
     const Experts gate = random_experts(rng, type, experts, rows, cols);
