@@ -87,16 +87,37 @@ Result<void> read_attention(const GgufFile& file, const Reader& keys, ModelConfi
   return {};
 }
 
-// Sections 5.1 and 13 of reference/engine.md: both attention factors multiply what follows from the
-// factor. The context of the training is the model's where the file does not say it.
+// Values of keys whose meaning is not settled, or is that of other architectures: only those that
+// change nothing. yarn_attn_factor: converters write the whole factor of cos and sin there, as
+// Hugging Face has it, while llama.cpp does not look at it (measured), and writes 1 itself.
+Result<void> check_yarn_variants(const GgufFile& file, const Reader& keys, float factor) {
+  struct Variant {
+    const char* name;
+    double plain;
+    double same;                       // means the same as plain
+  };
+  const Variant variants[] = {{"rope.scaling.yarn_ext_factor", 1, -1},      // -1: not set
+                              {"rope.scaling.yarn_log_multiplier", 0, 0},
+                              {"rope.scaling.yarn_attn_factor", 1, 0.1 * std::log(factor) + 1}};
+  for (const Variant& variant : variants) {
+    if (!keys.has(variant.name)) continue;
+    SWARM_TRY(const double found, file.number(keys.key(variant.name)));
+    if (found == variant.plain || std::abs(found - variant.same) <= 1e-6) continue;
+    return unsupported(file.name() + ": metadata key \"" + keys.key(variant.name) +
+                       "\": expected " + std::to_string(variant.plain) + ", found " +
+                       std::to_string(found));
+  }
+  return {};
+}
+
+// Sections 5.1 and 13 of reference/engine.md: attn_factor multiplies what follows from the factor.
+// The context of the training is the model's where the file does not say it.
 Result<void> read_yarn(const GgufFile& file, const Reader& keys, ModelConfig& config) {
   Yarn yarn{.original_context = config.context};
   SWARM_TRY(yarn.factor, keys.number("rope.scaling.factor", 0.0));
   SWARM_TRY(yarn.beta_fast, keys.number_or("rope.scaling.yarn_beta_fast", yarn.beta_fast));
   SWARM_TRY(yarn.beta_slow, keys.number_or("rope.scaling.yarn_beta_slow", yarn.beta_slow));
-  SWARM_TRY(const float attention, keys.number_or("rope.scaling.attn_factor", 1));
-  SWARM_TRY(const float yarn_attention, keys.number_or("rope.scaling.yarn_attn_factor", 1));
-  yarn.attention_factor = attention * yarn_attention;
+  SWARM_TRY(yarn.attention_factor, keys.number_or("rope.scaling.attn_factor", 1));
   if (keys.has("rope.scaling.original_context_length")) {
     SWARM_TRY(yarn.original_context,
               keys.integer("rope.scaling.original_context_length", {1, kContextMax}));
@@ -112,22 +133,9 @@ Result<void> read_yarn(const GgufFile& file, const Reader& keys, ModelConfig& co
                              "\": expected more than yarn_beta_slow (" +
                              std::to_string(yarn.beta_slow) + "), found " +
                              std::to_string(yarn.beta_fast));
+  SWARM_TRY_VOID(check_yarn_variants(file, keys, yarn.factor));
   config.context = std::max(config.context, static_cast<int32_t>(context));
   config.yarn = yarn;
-  return {};
-}
-
-// Variants of YaRN that other architectures have: only the value that changes nothing.
-Result<void> check_yarn_variants(const GgufFile& file, const Reader& keys) {
-  constexpr std::pair<const char*, double> kPlain[] = {{"rope.scaling.yarn_ext_factor", 1.0},
-                                                       {"rope.scaling.yarn_log_multiplier", 0.0}};
-  for (const auto& [name, plain] : kPlain) {
-    if (!keys.has(name)) continue;
-    SWARM_TRY(const double found, file.number(keys.key(name)));
-    if (found != plain)
-      return unsupported(file.name() + ": metadata key \"" + keys.key(name) + "\": expected " +
-                         std::to_string(plain) + ", found " + std::to_string(found));
-  }
   return {};
 }
 
@@ -139,10 +147,7 @@ Result<void> read_rope_scaling(const GgufFile& file, const Reader& keys, ModelCo
     SWARM_TRY(type, file.text(keys.key("rope.scaling.type")));
   }
   if (type == "none") return {};
-  if (type == "yarn") {
-    SWARM_TRY_VOID(check_yarn_variants(file, keys));
-    return read_yarn(file, keys, config);
-  }
+  if (type == "yarn") return read_yarn(file, keys, config);
   if (type != "linear")
     return unsupported(file.name() + ": rope scaling \"" + std::string(type) +
                        "\" is not supported; expected \"none\" or \"yarn\"");

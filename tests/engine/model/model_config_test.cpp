@@ -164,15 +164,19 @@ TEST_CASE("model config: yarn arrives, with its defaults, and stretches the cont
   CHECK(plain->context == 131072);
   const auto said = read_yarn({{"original_context_length", uint32_t{4096}},
                                {"yarn_beta_fast", 16.0f}, {"yarn_beta_slow", 2.0f},
-                               {"attn_factor", 1.5f}, {"yarn_attn_factor", 0.5f},
+                               {"attn_factor", 1.5f}, {"yarn_attn_factor", 1.0f},
                                {"yarn_ext_factor", 1.0f}, {"yarn_log_multiplier", 0.0f},
                                {"finetuned", true}});
   REQUIRE_MESSAGE(said.has_value(), (said ? "" : said.error().message));
   CHECK(said->yarn.original_context == 4096);
   CHECK(said->yarn.beta_fast == 16);
   CHECK(said->yarn.beta_slow == 2);
-  CHECK(said->yarn.attention_factor == 0.75f);
+  CHECK(said->yarn.attention_factor == 1.5f);
   CHECK(said->context == 32768);       // the file's own, larger than 4 x 4096
+  // Keys that other writers fill with what would follow without them.
+  const auto same = read_yarn({{"yarn_attn_factor", 1.1386294f}, {"yarn_ext_factor", -1.0f}});
+  REQUIRE_MESSAGE(same.has_value(), (same ? "" : same.error().message));
+  CHECK(same->yarn.attention_factor == 1);
 }
 
 TEST_CASE("model config: yarn that makes no sense, or is another variant, is refused by name") {
@@ -195,6 +199,8 @@ TEST_CASE("model config: yarn that makes no sense, or is another variant, is ref
                                     "0.000000"},
       {{{"yarn_ext_factor", 0.5f}},
        m + "yarn_ext_factor\": expected 1.000000, found 0.500000"},
+      {{{"yarn_attn_factor", 1.3f}},
+       m + "yarn_attn_factor\": expected 1.000000, found 1.300000"},
       {{{"yarn_log_multiplier", 0.1f}},
        m + "yarn_log_multiplier\": expected 0.000000, found 0.100000"},
       {{{"factor", std::string("4")}}, m + "factor\": expected a number, found string"},
