@@ -13,21 +13,21 @@
 
 namespace swarm {
 
-// What kind of trouble: decides the exit code, the HTTP status and whether a retry makes sense.
+// What kind of trouble: decides the exit code of the program.
 enum class ErrorKind : uint8_t {
   invalid_input,  // the user's file, flag or argument is wrong (exit code 2)
   unsupported,    // well-formed, but not something this build can do (exit code 2)
   environment,    // model, device, server or file missing or broken (exit code 3)
   failed,         // the work itself failed (exit code 1)
   budget,         // a declared limit was reached (exit code 4)
-  overloaded,     // a bounded queue is full; try later
-  timeout,        // a deadline passed
+  overloaded,     // a bounded queue is full; try later (exit code 3)
+  timeout,        // a deadline passed (exit code 1; that of a whole run is a budget)
   cancelled,      // somebody asked for it to end (exit code 130)
 };
 
 std::string_view to_string(ErrorKind kind);
 
-// A place in a text the user wrote. line and column count from 1; 0 = unknown.
+// A place in a text, from 1; 0 = unknown. column: bytes of UTF-8, not what a terminal shows.
 struct SourceLocation {
   std::string file;
   int line = 0;
@@ -39,7 +39,7 @@ struct Error {
   std::string message;
   SourceLocation location = {};
 
-  // "file:line:col: error: message" (location parts only where known).
+  // "file:line:col: error: message" (location parts only where known; no column without a line).
   std::string to_text() const;
 };
 
@@ -71,14 +71,14 @@ inline Error environment_error(std::string message) {
 }
 inline Error failed(std::string message) { return Error{ErrorKind::failed, std::move(message)}; }
 
-// The error line followed by the source line and a caret under the column:
+// The error line; where the line is known, the source line, and with a column a caret under it:
 //   a.yaml:14:17: error: expected bytes such as "8GiB", found "8 gigs"
 //      14 |   kv_bytes_max: 8 gigs
 //         |                 ^~~~~~
-// source: the whole text of location.file; width: characters to underline (at least 1).
+// source: the whole text of location.file; width: bytes to underline, as in engine/base/caret.h.
 std::string render_with_caret(const Error& error, std::string_view source, int width = 1);
 
-// The closest candidate when the edit distance is small enough to be a typo, else "".
+// The closest candidate (of equals the first) within 1 to 3 edits, by the length of word, else "".
 std::string did_you_mean(std::string_view word, std::span<const std::string> candidates);
 
 }  // namespace swarm
@@ -86,7 +86,7 @@ std::string did_you_mean(std::string_view word, std::span<const std::string> can
 #define SWARM_CONCAT_(a, b) a##b
 #define SWARM_CONCAT(a, b) SWARM_CONCAT_(a, b)
 
-// SWARM_TRY(auto file, open(path)); returns the error to the caller, else binds the value.
+// SWARM_TRY(auto file, open(path)); returns the error, else binds the value. Several statements.
 #define SWARM_TRY(declaration, expression)                                                  \
   auto SWARM_CONCAT(result_, __LINE__) = (expression);                                      \
   if (!SWARM_CONCAT(result_, __LINE__)) return std::move(SWARM_CONCAT(result_, __LINE__)).error(); \

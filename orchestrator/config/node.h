@@ -13,7 +13,7 @@
 
 namespace swarm::config {
 
-// Where a value was written. width: characters to underline.
+// Where a value was written. width: bytes to underline.
 struct Place {
   SourceLocation location = {};
   int width = 1;
