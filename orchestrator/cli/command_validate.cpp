@@ -4,12 +4,12 @@
 #include <CLI/CLI.hpp>
 
 #include "engine/base/json.h"
+#include "orchestrator/cli/checks.h"
 #include "orchestrator/cli/commands.h"
 #include "orchestrator/cli/files.h"
 #include "orchestrator/cli/mcp_targets.h"
 #include "orchestrator/cli/text.h"
 #include "orchestrator/cli/token_counter.h"
-#include "orchestrator/config/usage.h"
 #include "orchestrator/run/toolbox.h"
 
 namespace swarm::cli {
@@ -86,12 +86,11 @@ void print_costs(const std::vector<run::ToolCost>& costs, std::ostream& out) {
   }
 }
 
-std::vector<std::string> idle_agents(const config::Config& config) {
-  const std::set<std::string> busy = config::agents_at_work(config);
-  std::vector<std::string> idle;
-  for (const config::AgentEntry& agent : config.agents)
-    if (!busy.contains(agent.config.name)) idle.push_back(agent.config.name);
-  return idle;
+std::vector<std::string> unused_in(const LoadedFile& loaded, std::string_view section) {
+  std::vector<std::string> names;
+  for (const config::Unused& one : loaded.unused)
+    if (one.section == section) names.push_back(one.name);
+  return names;
 }
 
 Result<int> run_validate(const ValidateOptions& options, CommandContext& context) {
@@ -109,7 +108,8 @@ Result<int> run_validate(const ValidateOptions& options, CommandContext& context
                               {"topologies", config.topologies.size()},
                               {"tasks", config.tasks.size()},
                               {"tools", to_json(costs)},
-                              {"unused_agents", idle_agents(config)}})
+                              {"unused_agents", unused_in(loaded, "agents")},
+                              {"unused_inputs", unused_in(loaded, "inputs")}})
                 << "\n";
     return code;
   }
@@ -117,8 +117,7 @@ Result<int> run_validate(const ValidateOptions& options, CommandContext& context
               << ", " << counted(std::ssize(config.topologies), "topology", "topologies") << ", "
               << counted(std::ssize(config.tasks), "task") << "\n";
   print_costs(costs, context.out);
-  for (const std::string& agent : idle_agents(config))
-    context.out << "  agent " << agent << ": no task uses it\n";
+  context.out << visible(loaded.unused_report);
   return code;
 }
 

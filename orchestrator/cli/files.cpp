@@ -37,7 +37,9 @@ LoadedFile load_swarm(const FileOptions& options, bool need_inputs, CommandConte
   }
   config::Loaded loaded = config::load_file(options.file, load);
   for (const std::string& warning : loaded.warnings) context.err << "warning: " << warning << "\n";
-  if (loaded.config) return {.config = std::move(loaded.config)};
+  if (loaded.config)
+    return {.config = std::move(loaded.config), .code = kExitOk, .unused = loaded.unused,
+            .unused_report = loaded.unused_report()};
   return {.config = std::nullopt, .code = report_errors(loaded.errors(), loaded.report(), context)};
 }
 

@@ -25,6 +25,8 @@ std::string binary_directory(const CommandContext& context);
 struct LoadedFile {
   std::optional<config::Config> config;
   int code = kExitOk;
+  std::vector<config::Unused> unused = {};
+  std::string unused_report = {};        // of them, with carets
 };
 LoadedFile load_swarm(const FileOptions& options, bool need_inputs, CommandContext& context);
 

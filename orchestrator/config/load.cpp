@@ -7,6 +7,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "engine/base/caret.h"
 #include "engine/base/utf8.h"
 #include "orchestrator/config/build.h"
 #include "orchestrator/config/expression.h"
@@ -337,8 +338,9 @@ class Resolver {
 };
 
 // File order, then column; flags last.
-void sort_problems(std::vector<Problem>& problems) {
-  std::stable_sort(problems.begin(), problems.end(), [](const Problem& a, const Problem& b) {
+template <class Placed>
+void sort_by_place(std::vector<Placed>& found) {
+  std::stable_sort(found.begin(), found.end(), [](const Placed& a, const Placed& b) {
     const SourceLocation &x = a.place.location, &y = b.place.location;
     if ((x.line == 0) != (y.line == 0)) return x.line != 0;
     if (x.file != y.file) return false;
@@ -352,6 +354,20 @@ std::vector<Error> Loaded::errors() const {
   std::vector<Error> out;
   for (const Problem& problem : problems)
     out.push_back({problem.kind, problem.message, problem.place.location});
+  return out;
+}
+
+std::string Loaded::unused_report() const {
+  std::string out;
+  for (const Unused& one : unused) {
+    const SourceLocation& at = one.place.location;
+    out += at.file;
+    if (at.line > 0) out += ":" + std::to_string(at.line) + ":" + std::to_string(at.column);
+    out += ": warning: " + one.message();
+    if (const auto source = sources.find(at.file); source != sources.end())
+      out += caret_lines(at, source->second, one.place.width);
+    out += "\n";
+  }
   return out;
 }
 
@@ -387,6 +403,7 @@ Loaded load_text(const std::string& text, const std::string& name, const std::st
   import_mcp_files(document, directory, out.sources, out.problems, out.warnings);
   refuse_nul(document, out.problems);
   unwrap_servers(document);
+  const std::set<std::string> read = inputs_read(document);
   Resolver resolver(document, directory, options, out.problems);
   const Json inputs = resolver.read_inputs();
   resolver.resolve();
@@ -395,12 +412,14 @@ Loaded load_text(const std::string& text, const std::string& name, const std::st
     check_references(document, out.problems);
     check_written_schemas(document, out.problems);
   }
-  sort_problems(out.problems);
+  sort_by_place(out.problems);
   if (!out.problems.empty()) return out;
   out.config = build(document, directory);
   out.config->inputs = inputs;
   out.config->recorded_inputs = resolver.recorded_inputs();
   if (out.config->name.empty()) out.config->name = fs::path(name).stem().string();
+  out.unused = find_unused(*out.config, document, read);
+  sort_by_place(out.unused);
   return out;
 }
 

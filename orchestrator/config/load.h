@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "orchestrator/config/config.h"
+#include "orchestrator/config/usage.h"
 #include "orchestrator/config/yaml.h"
 
 namespace swarm::config {
@@ -23,11 +24,14 @@ struct Loaded {
   std::optional<Config> config;                // set when there is no problem
   std::vector<Problem> problems;               // in the order of the file
   std::vector<std::string> warnings;           // what was left out
+  std::vector<Unused> unused;                  // of config, in the order of the file
   Sources sources;
 
   // All problems with carets, then "2 errors; nothing was started".
   std::string report() const;
   std::vector<Error> errors() const;           // the same without carets
+  // "FILE:3:5: warning: ..." with carets, of everything unused; "" when all is used.
+  std::string unused_report() const;
   ErrorKind kind() const;                      // environment when all are; else invalid_input
 };
 

@@ -138,10 +138,25 @@ TEST_CASE("cli: an agent that no task uses is named, and its model is not opened
   const Ran ran = run({"run", project.file, "--in", "task=x", "--quiet"});
   CAPTURE(ran.err);
   CHECK(ran.code == 0);
-  CHECK(run({"validate", project.file}).out.find("agent Spare: no task uses it") !=
+  CHECK(run({"validate", project.file}).out.find(
+            "swarm.yaml:6:10: warning: agents.Spare: no task uses it\n    6 | agents: {Spare: ") !=
         std::string::npos);
   const Json said = parse_json(run({"validate", project.file, "--json"}).out).value();
   CHECK(said["unused_agents"] == Json::array({"Spare"}));
+  CHECK(said["unused_inputs"] == Json::array());
+}
+
+TEST_CASE("cli: validate shows where an input is declared that nothing reads") {
+  const Project project;
+  std::string text = test::read_file(project.file);
+  text.replace(text.find("inputs: {"), 9, "inputs: {tsak: {default: x}, ");
+  test::write_file(project.file, text);
+  const Ran ran = run({"validate", project.file});
+  CHECK(ran.code == 0);
+  CHECK(ran.out.find("swarm.yaml:4:10: warning: inputs.tsak: nothing reads it\n"
+                     "    4 | inputs: {tsak: ") != std::string::npos);
+  const Json said = parse_json(run({"validate", project.file, "--json"}).out).value();
+  CHECK(said["unused_inputs"] == Json::array({"tsak"}));
 }
 
 TEST_CASE("cli: a dry run prints the plan and leaves no trace") {

@@ -365,3 +365,47 @@ TEST_CASE("config: NUL in a text, a key or a file is refused where it stands") {
   CHECK(refuses(kBase + std::string("description: a\0b\n", 17),
                 "swarm.yaml:20:15: error: expected text, found the byte 0x00"));
 }
+
+TEST_CASE("config: inputs that nothing reads and agents that no task runs are found, no others") {
+  const auto unused = [](const std::string& text, LoadOptions options = {}) {
+    const Loaded loaded = load(text, std::move(options));
+    REQUIRE_MESSAGE(loaded.config.has_value(), loaded.report());
+    std::string out;
+    for (const Unused& one : loaded.unused) out += one.message() + "\n";
+    return out;
+  };
+  CHECK(unused(kBase).empty());        // task: the work of a file without a graph
+  std::string text = kBase;
+  text.replace(text.find("  tau: {type"), 2, "  spare: {default: x}\n  ");
+  text.replace(text.find("  Clerk: {instr"), 2, "  Idle: {}\n  ");
+  text += "graph:\n  t: {topology: desk, in: now}\n";
+  CHECK(unused(text) ==
+        "inputs.task: nothing reads it\ninputs.spare: nothing reads it\n"
+        "agents.Idle: no task uses it\n");
+  // In other words: inside a text, a value of the run, a part of a path, an override.
+  for (const std::string& more :
+       {std::string("description: \"about ${inputs.spare}, ${inputs.task}\"\n"),
+        std::string("outputs: {all: [{deep: \"${inputs.task}\"}, \"${inputs.spare}\"]}\n"),
+        std::string("mcp: {m: {command: [\"./${inputs.task}/server\"], disabled: true,\n"
+                    "          env: {A: \"${inputs.spare}\"}}}\n")}) {
+    CAPTURE(more);
+    CHECK(unused(text + more) == "agents.Idle: no task uses it\n");
+  }
+  CHECK(unused(text, {.sets = {"graph.t.in=${inputs.task} ${inputs.spare}"}}) ==
+        "agents.Idle: no task uses it\n");
+  CHECK(unused(text, {.inputs = {{"spare", "given"}}}).find("inputs.spare") != std::string::npos);
+  // What only looks like it: escaped, or inside a schema, which is taken as it is.
+  CHECK(unused(text + "description: \"$${inputs.spare}\"\n").find("inputs.spare") !=
+        std::string::npos);
+  text.replace(text.find("Idle: {}"), 8,
+               "Idle: {output: {const: \"${inputs.spare}\"}}");
+  CHECK(unused(text).find("inputs.spare") != std::string::npos);
+}
+
+TEST_CASE("config: what is unused is shown where it was declared") {
+  std::string text = kBase;
+  text.replace(text.find("  tau: {type"), 2, "  spare: {default: x}\n  ");
+  CHECK(load(text).unused_report() ==
+        "swarm.yaml:6:3: warning: inputs.spare: nothing reads it\n"
+        "    6 |   spare: {default: x}\n      |   ^~~~~\n");
+}
