@@ -13,6 +13,7 @@
 #include "orchestrator/config/expression.h"
 #include "orchestrator/config/mcp_files.h"
 #include "orchestrator/config/references.h"
+#include "orchestrator/config/repetitions.h"
 #include "orchestrator/config/schema.h"
 #include "orchestrator/config/written_schemas.h"
 
@@ -410,6 +411,7 @@ Loaded load_text(const std::string& text, const std::string& name, const std::st
   validate(document, out.problems);
   if (document.kind == Node::Kind::map) {
     check_references(document, out.problems);
+    check_repetitions(document, out.problems);
     check_written_schemas(document, out.problems);
   }
   sort_by_place(out.problems);

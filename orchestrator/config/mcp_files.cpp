@@ -6,6 +6,8 @@
 #include <iterator>
 #include <optional>
 
+#include "orchestrator/config/repetitions.h"
+
 namespace swarm::config {
 namespace {
 
@@ -134,6 +136,7 @@ void import_mcp_files(Node& document, const std::string& directory, Sources& sou
   const Node* named = document.kind == Node::Kind::map ? document.find("mcp_files") : nullptr;
   if (named == nullptr || named->kind != Node::Kind::list) return;  // the schema says what is wrong
   const Node files = *named;
+  check_repeated(files, "mcp_files", problems);
   for (const Node& file : files.items) {
     if (!file.is_text()) continue;
     const fs::path path = fs::path(file.text()).is_absolute() ? fs::path(file.text())

@@ -313,7 +313,7 @@ class Checker {
       for (const Node& item : layers.items[i].items) {
         const std::string at = path + ".layers[" + std::to_string(i) + "]";
         if (refers(item, at, "member", members) && !seen.insert(item.text()).second)
-          problem(at, "\"" + item.text() + "\" is in two layers", item.place);
+          problem(at, "\"" + item.text() + "\" is listed twice", item.place);
       }
     for (const std::string& member : members)
       if (!seen.contains(member))

@@ -145,3 +145,13 @@ TEST_CASE("config: the keys of desktop clients inside a swarm file do what they 
   CHECK(load("{command: x, autoApprove: ['a b']}").report().find("autoApprove") !=
         std::string::npos);
 }
+
+TEST_CASE("mcp_files: a list that is named twice is refused at the second place") {
+  const config::Loaded loaded = config::load_text(
+      "schema: swarm/v1\nmodels: {fake: {provider: scripted, script: s.json}}\n"
+      "mcp_files: [none.json, none.json]\nagents: {A: {}}\ngraph: {one: {agent: A, in: x}}\n",
+      "swarm.yaml", "", {});
+  CHECK(loaded.report().find(
+            "swarm.yaml:3:24: error: mcp_files[1]: \"none.json\" is listed twice") !=
+        std::string::npos);
+}
