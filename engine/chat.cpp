@@ -144,6 +144,14 @@ class Codec final : public ChatCodec {
   std::span<const TokenId> stop_tokens() const override { return stop_; }
   bool has_template() const override { return template_.has_value(); }
 
+  Result<void> check_thinking() const override {
+    if (think_begin_ < 0 || think_end_ < 0)
+      return invalid_input("this model cannot think: its vocabulary has no <think> and </think>");
+    if (template_ && reasoning(true) == Reasoning::none)
+      return invalid_input("this model cannot think: its chat template leaves no room for it");
+    return {};
+  }
+
  private:
   static constexpr std::array<std::optional<bool>, 3> kThinkingStates{std::nullopt, false, true};
 

@@ -98,6 +98,9 @@ class ChatCodec {
   }
   virtual std::span<const TokenId> stop_tokens() const = 0;
   virtual bool has_template() const = 0;
+  // Why enable_thinking = true cannot have an effect: the vocabulary has no <think> and </think>,
+  // or the template never lets the model use them. Error kind: invalid_input.
+  virtual Result<void> check_thinking() const = 0;
 };
 
 // Whether a reply can be bound to this JSON Schema, whatever the model. The error begins with the

@@ -49,7 +49,7 @@ struct Request {
   std::shared_ptr<const grammar::Grammar> grammar = nullptr;  // null = free text
   std::vector<TokenId> stop_tokens = {};  // end the request; the stop token is not reported
   int32_t max_tokens = 256;               // new tokens at most, >= 1
-  int32_t think_tokens_max = -1;          // reasoning budget; -1 = none
+  int32_t think_tokens_max = -1;          // reasoning budget; -1 = none; needs <think> tokens
   int32_t priority = 0;                   // higher first; equal: arrival order
   Deadline deadline = {};                 // passing it ends the request with Finish::deadline
   KvHints hints = {};

@@ -37,6 +37,9 @@ Result<void> StepLoop::check(const Request& request) const {
   SWARM_TRY_VOID(check_tokens("stop_tokens", request.stop_tokens, transformer_.config().vocab));
   SWARM_TRY_VOID(check_at_least("max_tokens", request.max_tokens, 1));
   SWARM_TRY_VOID(check_at_least("think_tokens_max", request.think_tokens_max, -1));
+  if (request.think_tokens_max >= 0 && options_.think.begin < 0)
+    return invalid_input("think_tokens_max: the vocabulary of this model has no <think> and "
+                         "</think>, whose text it would bound");
   SWARM_TRY_VOID(check_at_least("keep_for", request.hints.keep_for.count(), 0));
   SWARM_TRY_VOID(check_at_least("pin_prefix_tokens", request.hints.pin_prefix_tokens, 0));
   return {};

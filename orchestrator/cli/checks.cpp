@@ -105,7 +105,8 @@ Error in_flags(Error error) {
                               Words{"presence_penalty", "--presence-penalty"},
                               Words{"frequency_penalty", "--frequency-penalty"},
                               Words{"repeat_penalty", "--repeat-penalty"},
-                              Words{"max_tokens", "--max-tokens"}};
+                              Words{"max_tokens", "--max-tokens"},
+                              Words{"think_tokens_max", "--think"}};
   for (const auto& [field, flag] : kFlags) {
     // Sampling fields stand in front; engine fields also inside ("lower engine.kv_bytes_max").
     const bool engine_field = field.starts_with("engine.");

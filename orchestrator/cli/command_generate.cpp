@@ -107,6 +107,17 @@ Result<std::vector<engine::TokenId>> tokens_of(const GenerateOptions& options,
   return codec.tokenize(chat.messages.back().content, false);
 }
 
+// What was asked for and would change nothing is an error.
+Result<void> check_think(const GenerateOptions& options, const engine::ChatCodec& codec,
+                         const Thinking& thinking) {
+  if (options.raw && !options.think.empty() && thinking.tokens_max < 0)
+    return invalid_input("--think: on and off are for the chat template, which --raw leaves out");
+  if (options.raw || thinking.enabled != true) return {};
+  if (const auto able = codec.check_thinking(); !able)
+    return invalid_input("--think: " + able.error().message);
+  return {};
+}
+
 // The grammar calls the schema "output_schema"; people gave it as a file.
 Error in_file(Error error, const GenerateOptions& options) {
   constexpr std::string_view kSchema = "output_schema";
@@ -120,6 +131,7 @@ Result<std::vector<GenerationEntry>> make_entries(const GenerateOptions& options
                                                   const engine::ChatCodec& codec,
                                                   CommandContext& context) {
   SWARM_TRY(const Thinking thinking, read_think(options.think));
+  SWARM_TRY_VOID(check_think(options, codec, thinking));
   SWARM_TRY(const engine::TurnRules rules, read_rules(options, thinking, context));
   const auto compiled = codec.compile(rules);
   if (!compiled) return in_file(compiled.error(), options);

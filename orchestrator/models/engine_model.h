@@ -27,6 +27,8 @@ class EngineModel final : public agents::Model {
   std::string_view name() const override { return name_; }
   // Remembers what it counted: agents ask for the same definitions in every pass.
   std::optional<size_t> count_tokens(std::string_view text) const override;
+  // As ChatCodec::check_thinking.
+  Result<void> check_thinking() const { return thread_.codec().check_thinking(); }
 
  private:
   struct Batch;

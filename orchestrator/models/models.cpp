@@ -97,6 +97,7 @@ Result<std::unique_ptr<run::ModelSet>> open_models(
   for (const config::ModelEntry& entry : config.models)
     if (used.contains(entry.name))
       SWARM_TRY_VOID(models->add(entry, executor, clock, stop, pool));
+  SWARM_TRY_VOID(models->check_thinking(config));
   return models;
 }
 
@@ -132,6 +133,28 @@ Result<void> Models::add(const config::ModelEntry& entry, Executor executor, con
   }
   engines_[entry.name] = std::make_unique<EngineModel>(entry.name, **thread, std::move(executor));
   threads_.push_back(std::move(*thread));
+  return {};
+}
+
+Result<void> Models::check_thinking(const config::Config& config) const {
+  const auto check = [&](const std::string& owner, const agents::AgentConfig& agent,
+                         const std::string& model) -> Result<void> {
+    const auto engine = engines_.find(model);
+    if (agent.thinking != true || engine == engines_.end()) return {};
+    const Result<void> able = engine->second->check_thinking();
+    if (able) return {};
+    const bool of_model = config.model(model)->thinking == true;
+    return invalid_input((of_model ? "models." + model : owner) + ".thinking: " +
+                         able.error().message);
+  };
+  for (const std::string& name : config::agents_at_work(config)) {
+    const config::AgentEntry& agent = *config.agent(name);
+    SWARM_TRY_VOID(check("agents." + name, agent.config, agent.model));
+  }
+  for (const config::TopologyEntry& topology : config.topologies)
+    if (topology.manager)
+      SWARM_TRY_VOID(check("topologies." + topology.name + ".manager", topology.manager->config,
+                           topology.manager->model));
   return {};
 }
 

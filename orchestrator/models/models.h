@@ -25,6 +25,8 @@ class Models final : public run::ModelSet {
 
   Result<void> add(const config::ModelEntry& entry, Executor executor, const Clock& clock,
                    std::stop_token stop, EnginePool& pool);
+  // Whether every agent and manager that is to think can, for models that were added.
+  Result<void> check_thinking(const config::Config& config) const;
   std::map<std::string, agents::Model*> by_name() const override;
   void warn_unused() override;
 

@@ -111,6 +111,13 @@ TEST_CASE("chat: a reply begins inside reasoning only if the prompt as asked for
   CHECK(read(*closable, "Yes.", false).content == "Yes.");
   CHECK(read(*closable, "why\n</think>\n\nYes.", true).reasoning == "why");
   CHECK(read(*closable, "why\n</think>\n\nYes.").content == "Yes.");
+  for (const auto& codec : {codec_with(kOpen), codec_with(kHybrid), closable})
+    CHECK(codec->check_thinking().has_value());
+}
+
+TEST_CASE("chat: a model that cannot think says why") {
+  CHECK(codec_with(kPlain)->check_thinking().error().message ==
+        "this model cannot think: its chat template leaves no room for it");
 }
 
 TEST_CASE("chat: a prompt is what the template says, tools verbatim and in order") {

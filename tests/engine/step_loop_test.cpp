@@ -321,6 +321,18 @@ TEST_CASE("step_loop: reasoning over its budget is closed by the helper text") {
   CHECK(world.answers[free].tokens == greedy_alone(prompt, 20));
 }
 
+TEST_CASE("step_loop: a budget for reasoning is refused where no tokens begin and end it") {
+  LoopWorld world(kRoomy);
+  for (const int32_t budget : {0, 3}) {
+    const auto id = world.loop.submit({.prompt = {1, 2, 3}, .think_tokens_max = budget}, nullptr);
+    REQUIRE(id.has_error());
+    CHECK(id.error().kind == ErrorKind::invalid_input);
+    CHECK(id.error().message.starts_with("think_tokens_max: the vocabulary of this model has no"));
+  }
+  world.add({.prompt = {1, 2, 3}, .max_tokens = 1});
+  world.run();
+}
+
 TEST_CASE("step_loop: logits that are not numbers end that request only, with a reason") {
   LoopWorld world(kRoomy);
   world.model.poison_token = 47;
