@@ -62,6 +62,8 @@ std::string_view to_string(Phase phase) {
   return "unknown";
 }
 
+void Model::release(std::string_view, std::span<const Message>) {}
+
 std::optional<size_t> Model::count_tokens(std::string_view) const { return std::nullopt; }
 
 }  // namespace swarm::agents

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -55,7 +56,8 @@ struct Sampling {
 struct ContextHints {
   std::chrono::milliseconds keep_for{0};  // it goes on within this time: keep what was computed
   int32_t priority = 0;                   // higher first
-  bool drop = false;                      // nothing of it will be asked for again
+  std::string context = {};               // what Model::release() calls it; "" = never released
+  bool pin_system = false;                // its system message and tools come again in this run
 };
 
 // Where a call is: waiting for a place in the batch, reading its prompt, writing.
@@ -126,6 +128,10 @@ class Model {
   virtual ~Model() = default;
   // Throws ErrorException (environment, overloaded, invalid_input: prompt too long ...).
   virtual Async<ModelReply> generate(ModelRequest request) = 0;
+  // The calls with this ContextHints::context are over. What comes again of all that they read and
+  // said begins like these messages, if there are any; everything else may be forgotten. A hint:
+  // what is forgotten is computed anew when it is asked for after all.
+  virtual void release(std::string_view context, std::span<const Message> comes_again);
   virtual std::string_view name() const = 0;
   // By its own tokenizer; nullopt: there is none at hand.
   virtual std::optional<size_t> count_tokens(std::string_view text) const;

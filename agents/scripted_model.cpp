@@ -63,6 +63,12 @@ std::optional<ScriptedModel::Step> ScriptedModel::take(const ModelRequest& reque
   return std::nullopt;
 }
 
+void ScriptedModel::release(std::string_view context, std::span<const Message> comes_again) {
+  released_.push_back({.context = std::string(context),
+                       .comes_again = {comes_again.begin(), comes_again.end()},
+                       .requests = requests_.size()});
+}
+
 Async<ModelReply> ScriptedModel::generate(ModelRequest request) {
   requests_.push_back(request);
   std::optional<Step> step = take(request);

@@ -42,9 +42,16 @@ class ScriptedModel final : public Model {
   ScriptedModel& fail(Error error, std::string label = {});
 
   Async<ModelReply> generate(ModelRequest request) override;
+  void release(std::string_view context, std::span<const Message> comes_again) override;
   std::string_view name() const override { return "scripted"; }
 
   const std::vector<ModelRequest>& requests() const { return requests_; }
+  struct Released {
+    std::string context;
+    std::vector<Message> comes_again;
+    size_t requests;           // so many had been made before it
+  };
+  const std::vector<Released>& released() const { return released_; }
   int running() const { return running_; }
   int running_max() const { return running_max_; }
 
@@ -57,6 +64,7 @@ class ScriptedModel final : public Model {
   const Clock& clock_;
   std::deque<Step> steps_;
   std::vector<ModelRequest> requests_;
+  std::vector<Released> released_;
   std::vector<std::string> problems_;
   int running_ = 0;
   int running_max_ = 0;

@@ -156,6 +156,11 @@ Result<RequestId> Engine::fork(RequestId parent, Request request) {
   return impl_->loop->fork(parent, std::move(request));
 }
 
+void Engine::forget(std::span<const TokenId> tokens, int32_t from) {
+  impl_->loop->forget(tokens, from);
+}
+void Engine::unpin(uint64_t owner) { impl_->loop->unpin(owner); }
+
 std::span<const Output> Engine::step(const Began& began) { return impl_->loop->step(began); }
 bool Engine::idle() const { return impl_->loop->idle(); }
 EngineStats Engine::stats() const { return impl_->loop->stats(); }

@@ -39,7 +39,10 @@ using RequestId = StrongId<struct RequestTag>;
 // What the orchestrator knows about the future of a context. All optional.
 struct KvHints {
   std::chrono::milliseconds keep_for{0};  // keep the pages at least so long after the end
-  int32_t pin_prefix_tokens = 0;          // never evict the pages of the first N tokens while > 0
+  // From the end on pages inside the first N tokens are not evicted until unpin(pin_owner); as many
+  // as leave room for a request as long as the context: a hint never makes another request fail.
+  int32_t pin_prefix_tokens = 0;
+  uint64_t pin_owner = 0;                 // who pins; several may pin the same pages
   bool drop = false;                      // free unshared pages at the end at once
 };
 
@@ -136,6 +139,10 @@ class Engine {
   // Refused with a reason: empty or too long prompt, bad parameter, full queue, cannot ever fit.
   Result<RequestId> submit(Request request);
   void cancel(RequestId id);              // idempotent; the last output says Finish::cancelled
+  // The context `tokens` (of a request that ended, with its output) never goes on, nor does another
+  // from behind its first `from` tokens: frees pages there that nobody else needs, kept or not.
+  void forget(std::span<const TokenId> tokens, int32_t from);
+  void unpin(uint64_t owner);             // lifts everything that its requests pinned
   // A new request that continues a live one from its current tokens, sharing its pages
   // copy-on-write. prompt and grammar of `request` are ignored: they are the parent's.
   Result<RequestId> fork(RequestId parent, Request request);

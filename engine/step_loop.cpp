@@ -88,6 +88,7 @@ Result<RequestId> StepLoop::enter(Request request, Generation generation) {
                             .deadline = request.deadline,
                             .keep_for = request.hints.keep_for,
                             .pin_tokens = request.hints.pin_prefix_tokens,
+                            .pin_owner = request.hints.pin_owner,
                             .drop = request.hints.drop}));
   Live live{.generation = std::move(generation), .prefill_only = request.prefill_only};
   live.report.prompt_tokens = prompt_tokens;

@@ -33,6 +33,8 @@ class StepLoop {
   Result<RequestId> submit(Request request, std::unique_ptr<Constraint> constraint);
   Result<RequestId> fork(RequestId parent, Request request);
   void cancel(RequestId id);
+  void forget(std::span<const TokenId> tokens, int32_t from) { scheduler_.forget(tokens, from); }
+  void unpin(uint64_t owner) { scheduler_.unpin(owner); }
   std::span<const Output> step(const Engine::Began& began = {});
 
   bool idle() const { return live_.empty(); }

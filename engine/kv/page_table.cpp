@@ -148,8 +148,10 @@ void PageTable::release(std::span<const TokenId> tokens, int32_t computed,
   if (tail_ != kNoNode) path.push_back(tail_);
   for (size_t i = 0; i < path.size(); ++i) {
     cache_->keep(path[i], retention.keep_until);
-    const auto first = static_cast<int64_t>(i) * cache_->page_tokens();
-    if (first < retention.pin_tokens) cache_->pin(path[i]);
+    const auto end = static_cast<int64_t>(i + 1) * cache_->page_tokens();
+    if (end > retention.pin_tokens || path[i] == tail_) continue;
+    if (cache_->is_pinned(path[i]) || cache_->pinned_count() < retention.pins_max)
+      cache_->pin(path[i], retention.pin_owner);
   }
   std::reverse(path.begin(), path.end());   // the root side is used last, so it is evicted last
   for (const NodeId node : path) cache_->unlock(node);
@@ -159,10 +161,8 @@ void PageTable::release(std::span<const TokenId> tokens, int32_t computed,
   published_ = 0;
   tail_ = kNoNode;
   if (!retention.drop) return;
-  for (const NodeId node : path) {
-    if (retention.pin_tokens == 0 && !cache_->unpin(node)) break;
+  for (const NodeId node : path)
     if (!cache_->drop(node, now)) break;
-  }
 }
 
 void PageTable::count_references(std::span<int32_t> counts) const {

@@ -25,8 +25,10 @@ struct PageCopy {
 // What happens to the pages when a context ends.
 struct Retention {
   TimePoint keep_until = TimePoint::min();
-  int32_t pin_tokens = 0;           // pins the pages of the first N tokens
-  bool drop = false;                // frees what nobody else uses or keeps, and lifts its own pins
+  int32_t pin_tokens = 0;           // pins the pages that lie inside the first N tokens
+  uint64_t pin_owner = 0;           // for whom
+  int32_t pins_max = INT32_MAX;     // no page more once so many of the cache are pinned
+  bool drop = false;                // frees what nobody else uses, keeps or has pinned
 };
 
 class PageTable {

@@ -155,7 +155,7 @@ void PrefixCache::erase(NodeId node) {
   SWARM_CHECK(node != kRoot && n.children.empty(), node);
   unlist(node);
   if (n.live == 0) --unused_;
-  if (n.pinned) --pinned_;
+  if (!n.pins.empty()) --pinned_;
   pool_.release(n.page);
   const NodeId parent = n.parent;
   Children& siblings = at(parent).children;
@@ -210,7 +210,6 @@ void PrefixCache::absorb_prefixes(NodeId node) {
     if (size == page_tokens_ || old.live > 0 || !old.ready ||
         shared_tokens(before->first, *at(node).tokens) != size)
       break;
-    if (old.pinned) set_pinned(node, true);
     keep(node, old.keep_until);
     erase(before->second);
     it = siblings.find(std::span<const TokenId>(*at(node).tokens));
@@ -233,22 +232,44 @@ void PrefixCache::keep(NodeId node, TimePoint until) {
   at(node).keep_until = std::max(at(node).keep_until, until);
 }
 
-void PrefixCache::set_pinned(NodeId node, bool pinned) {
-  Node& n = at(node);
-  SWARM_CHECK(node != kRoot, node);
-  if (n.pinned != pinned) pinned_ += pinned ? 1 : -1;
-  n.pinned = pinned;
+void PrefixCache::forget(std::span<const TokenId> tokens, int32_t from) {
+  const auto page = static_cast<size_t>(page_tokens_);
+  std::vector<NodeId> path;
+  const auto last = [&] { return path.empty() ? kRoot : path.back(); };
+  while (tokens.size() >= page) {
+    const auto child = at(last()).children.find(tokens.first(page));
+    if (child == at(last()).children.end()) break;
+    path.push_back(child->second);
+    tokens = tokens.subspan(page);
+  }
+  // Its tail is a part of a page; one that holds other tokens as well is somebody else's.
+  const Neighbour tail = nearest(at(last()), tokens.first(std::min(tokens.size(), page)), true);
+  if (tail.node != kNoNode && tail.shared == std::ssize(*at(tail.node).tokens))
+    path.push_back(tail.node);
+  while (!path.empty() && std::ssize(path) - 1 >= (from + page_tokens_ - 1) / page_tokens_) {
+    const Node& n = at(path.back());
+    if (!n.children.empty() || !evictable(n, TimePoint::max(), Pressure::last_resort)) return;
+    erase(path.back());
+    path.pop_back();
+  }
 }
 
-bool PrefixCache::unpin(NodeId node) {
-  for (const auto& [tokens, child] : at(node).children)
-    if (at(child).pinned) return false;
-  set_pinned(node, false);
-  return true;
+void PrefixCache::pin(NodeId node, uint64_t owner) {
+  Node& n = at(node);
+  SWARM_CHECK(node != kRoot && std::ssize(*n.tokens) == page_tokens_, node);
+  if (std::ranges::find(n.pins, owner) != n.pins.end()) return;
+  if (n.pins.empty()) ++pinned_;
+  n.pins.push_back(owner);
+}
+
+void PrefixCache::unpin(uint64_t owner) {
+  for_each([&](NodeId node) {
+    if (std::erase(at(node).pins, owner) > 0 && !is_pinned(node)) --pinned_;
+  });
 }
 
 bool PrefixCache::evictable(const Node& node, TimePoint now, Pressure pressure) const {
-  return node.live == 0 && node.ready && !node.pinned &&
+  return node.live == 0 && node.ready && node.pins.empty() &&
          (pressure == Pressure::last_resort || node.keep_until <= now);
 }
 
@@ -300,7 +321,8 @@ void PrefixCache::check_integrity() const {
       SWARM_CHECK(parent.live >= n.live || n.tokens->size() < static_cast<size_t>(page_tokens_),
                   node, parent.live, n.live);
       SWARM_CHECK(parent.ready || !n.ready, node);
-      SWARM_CHECK(parent.pinned || !n.pinned, node);
+      for (const uint64_t owner : n.pins)
+        SWARM_CHECK(std::ranges::count(parent.pins, owner) == 1, node, owner);
       SWARM_CHECK(parent.keep_until >= n.keep_until, node);
     }
     SWARM_CHECK(n.ready || n.live == 1, node, n.live);
@@ -308,7 +330,7 @@ void PrefixCache::check_integrity() const {
     SWARM_CHECK(lru_.count(std::pair(n.last_used, node)) == idle_leaf, node);
     idle_leaves += idle_leaf;
     unused += n.live == 0;
-    pinned += n.pinned;
+    pinned += n.pins.empty() ? 0 : 1;
     edges += n.children.size();
     ++used;
   });

@@ -75,10 +75,14 @@ class PrefixCache {
   // Removes an unlocked, unpinned leaf whose keep time is over; false when it must stay.
   bool drop(NodeId node, TimePoint now);
 
+  // The context `tokens` never goes on, nor does another from behind its first `from` tokens: frees
+  // its pages from there on that are unlocked, unpinned and lead to no other, kept or not.
+  void forget(std::span<const TokenId> tokens, int32_t from);
+
   void keep(NodeId node, TimePoint until);       // never shortens
-  void pin(NodeId node) { set_pinned(node, true); }   // pin the path to it as well
-  bool unpin(NodeId node);                       // false while a child is pinned
-  bool is_pinned(NodeId node) const { return at(node).pinned; }
+  void pin(NodeId node, uint64_t owner);         // a full page; the path to it as well
+  void unpin(uint64_t owner);                    // all that it pinned; O(nodes)
+  bool is_pinned(NodeId node) const { return !at(node).pins.empty(); }
   void touch(NodeId node);
 
   // Frees the page of one evictable leaf; false when there is none.
@@ -112,7 +116,7 @@ class PrefixCache {
     int32_t live = 0;
     bool used = false;               // false: a free slot
     bool ready = false;
-    bool pinned = false;
+    std::vector<uint64_t> pins;      // owners; those of a child pin its parent, too
     uint64_t owner = 0;
     uint64_t serial = 0;
     uint64_t last_used = 0;
@@ -127,7 +131,6 @@ class PrefixCache {
   Node& at(NodeId node);
   NodeId create(NodeId parent, std::span<const TokenId> tokens, Page page);
   void erase(NodeId node);
-  void set_pinned(NodeId node, bool pinned);
   void absorb_prefixes(NodeId node);
   Neighbour nearest(const Node& parent, std::span<const TokenId> tokens, bool ready) const;
   bool evictable(const Node& node, TimePoint now, Pressure pressure) const;

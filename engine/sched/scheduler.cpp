@@ -43,23 +43,18 @@ Result<SequenceId> Scheduler::add(NewSequence spec) {
   const int64_t tokens = std::min<int64_t>(limits_.context,
                                            prompt + std::max(0, spec.new_tokens_max - 1));
   auto sequence = std::make_unique<Sequence>(next_id_, std::move(spec), pool_, cache_);
-  int32_t foreign_pins = cache_.pinned_count();
-  for (const kv::NodeId node : cache_.match(matchable(*sequence)).nodes)
-    foreign_pins -= cache_.is_pinned(node) ? 1 : 0;
-  if (sequence->table.pages_for(tokens) + foreign_pins > pool_.total())
-    return too_large(tokens, foreign_pins);
+  if (sequence->table.pages_for(tokens) > pool_.total()) return too_large(tokens);
   sequences_.emplace(next_id_, std::move(sequence));
   return next_id_++;
 }
 
-Error Scheduler::too_large(int64_t tokens, int32_t pinned) const {
+Error Scheduler::too_large(int64_t tokens) const {
   const int64_t pages = (tokens + limits_.page_tokens - 1) / limits_.page_tokens;
-  std::string text = "request needs " + std::to_string(pages) + " KV pages for " +
-                     std::to_string(tokens) + " tokens, the cache has " +
-                     std::to_string(pool_.total()) + " of " +
-                     std::to_string(limits_.page_tokens) + " tokens";
-  if (pinned > 0) text += ", " + std::to_string(pinned) + " of them pinned by others";
-  return invalid_input(text + "; raise engine.kv_bytes_max or lower max_tokens");
+  return invalid_input("request needs " + std::to_string(pages) + " KV pages for " +
+                       std::to_string(tokens) + " tokens, the cache has " +
+                       std::to_string(pool_.total()) + " of " +
+                       std::to_string(limits_.page_tokens) +
+                       " tokens; raise engine.kv_bytes_max or lower max_tokens");
 }
 
 StepPlan Scheduler::plan(TimePoint now) {
@@ -117,8 +112,7 @@ bool Scheduler::make_room(Sequence& sequence, int32_t tokens, StepPlan& plan) {
     const std::vector<Sequence*> residents = in_order(true);
     if (residents.size() == 1) {
       if (sequence.table.reserve(tokens, now_, kv::Pressure::last_resort)) return true;
-      plan.impossible.push_back(
-          {.id = sequence.id, .reason = too_large(tokens, cache_.pinned_count()).message});
+      plan.impossible.push_back({.id = sequence.id, .reason = too_large(tokens).message});
       return false;
     }
     preempt(*residents.back(), plan);
@@ -171,9 +165,8 @@ bool Scheduler::admit(Sequence& sequence, StepPlan& plan) {
       if (try_attach(sequence, kv::Pressure::polite, plan)) return true;
       if (residents == 0) {
         if (try_attach(sequence, kv::Pressure::last_resort, plan)) return true;
-        plan.impossible.push_back({.id = sequence.id,
-                                   .reason = too_large(sequence.size(),
-                                                       cache_.pinned_count()).message});
+        plan.impossible.push_back(
+            {.id = sequence.id, .reason = too_large(sequence.size()).message});
         return false;
       }
     }
@@ -252,10 +245,18 @@ void Scheduler::finish(SequenceId id, TimePoint now) {
     sequence.table.release(sequence.tokens(), sequence.computed,
                            {.keep_until = keeps ? until : TimePoint::min(),
                             .pin_tokens = spec.pin_tokens,
+                            .pin_owner = spec.pin_owner,
+                            .pins_max = pins_max(),
                             .drop = spec.drop},
                            now_);
   }
   sequences_.erase(id);
+}
+
+int32_t Scheduler::pins_max() const {
+  const int32_t of_context =
+      (limits_.context + limits_.page_tokens - 1) / limits_.page_tokens;
+  return std::max(0, pool_.total() - of_context - 1);   // 1: admission wants a spare page
 }
 
 void Scheduler::discard(SequenceId id, TimePoint now) {

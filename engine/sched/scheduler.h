@@ -18,7 +18,8 @@
 // them. A waiting sequence preempts only sequences whose level is below its own priority (age gives
 // no such right, so two sequences cannot preempt each other in turn).
 // Kept pages (keep_for) go only when the one resident or admissible sequence could not run
-// otherwise; pinned pages never: what then cannot fit is reported in StepPlan::impossible.
+// otherwise; pinned pages never. Pins are taken only as far as a sequence as long as the context
+// fits beside them, so that none becomes impossible because of them.
 #pragma once
 
 #include <cstdint>
@@ -65,6 +66,9 @@ class Scheduler {
   void finish(SequenceId id, TimePoint now);
   // The same, but what it computed is not to be trusted: nothing unshared stays in the cache.
   void discard(SequenceId id, TimePoint now);
+  // See PrefixCache.
+  void forget(std::span<const TokenId> tokens, int32_t from) { cache_.forget(tokens, from); }
+  void unpin(uint64_t owner) { cache_.unpin(owner); }
   // Lets a later sequence with the same tokens share everything computed so far.
   void share(SequenceId id);
   std::vector<SequenceId> expired(TimePoint now) const;
@@ -95,7 +99,8 @@ class Scheduler {
   void preempt(Sequence& sequence, StepPlan& plan);
   void enter_chunk(StepPlan& plan, const Sequence& sequence, int32_t count);
   std::span<const TokenId> matchable(const Sequence& sequence) const;
-  Error too_large(int64_t tokens, int32_t pinned) const;
+  Error too_large(int64_t tokens) const;
+  int32_t pins_max() const;
 
   SchedulerLimits limits_;
   kv::PagePool pool_;

@@ -26,6 +26,7 @@ struct NewSequence {
   Deadline deadline = {};
   std::chrono::milliseconds keep_for{0};
   int32_t pin_tokens = 0;
+  uint64_t pin_owner = 0;
   bool drop = false;
 };
 

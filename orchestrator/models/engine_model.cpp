@@ -1,6 +1,8 @@
 #include "orchestrator/models/engine_model.h"
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
+#include <functional>
 #include <optional>
 #include <utility>
 
@@ -15,17 +17,20 @@ namespace {
 
 constexpr size_t kCountedMax = 64;
 
+engine::ChatMessage to_chat(const agents::Message& message) {
+  engine::ChatMessage out{.role = std::string(to_string(message.role)),
+                          .content = message.content,
+                          .reasoning = message.reasoning,
+                          .tool_calls = {}};
+  for (const agents::ToolCall& call : message.tool_calls)
+    out.tool_calls.push_back({call.name, call.arguments});
+  return out;
+}
+
 engine::ChatPrompt to_chat(const agents::ModelRequest& request) {
   engine::ChatPrompt chat;
-  for (const agents::Message& message : request.messages) {
-    engine::ChatMessage out{.role = std::string(to_string(message.role)),
-                            .content = message.content,
-                            .reasoning = message.reasoning,
-                            .tool_calls = {}};
-    for (const agents::ToolCall& call : message.tool_calls)
-      out.tool_calls.push_back({call.name, call.arguments});
-    chat.messages.push_back(std::move(out));
-  }
+  for (const agents::Message& message : request.messages)
+    chat.messages.push_back(to_chat(message));
   for (const tools::ToolSpec& tool : request.tools)
     chat.tools.push_back({tool.name, tool.description, tool.parameters});
   chat.enable_thinking = request.thinking;
@@ -134,9 +139,9 @@ struct EngineModel::Batch {
 
 EngineModel::EngineModel(std::string name, EngineThread& thread, Executor executor)
     : name_(std::move(name)), thread_(thread), executor_(std::move(executor)),
-      batch_(std::make_shared<Batch>()) {}
+      batch_(std::make_shared<Batch>()), owner_(thread.next_ticket()) {}
 
-EngineModel::~EngineModel() = default;
+EngineModel::~EngineModel() { thread_.unpin(owner_); }
 
 Result<engine::Request> EngineModel::to_engine(const agents::ModelRequest& request) const {
   const engine::ChatCodec& codec = thread_.codec();
@@ -155,8 +160,60 @@ Result<engine::Request> EngineModel::to_engine(const agents::ModelRequest& reque
   out.priority = request.hints.priority;
   out.deadline = request.deadline;
   out.hints.keep_for = request.hints.keep_for;
-  out.hints.drop = request.hints.drop;
+  if (request.hints.pin_system && !request.messages.empty() &&
+      request.messages[0].role == agents::Role::system) {
+    const auto first = std::span(request.messages).first(1);
+    out.hints.pin_prefix_tokens =
+        static_cast<int32_t>(tokens_in_common(out.prompt, chat, first).value_or(0));
+    out.hints.pin_owner = owner_;
+  }
   return out;
+}
+
+std::optional<size_t> EngineModel::tokens_in_common(
+    std::span<const engine::TokenId> tokens, engine::ChatPrompt chat,
+    std::span<const agents::Message> messages) const {
+  if (messages.empty()) return 0;
+  chat.messages.clear();
+  for (const agents::Message& message : messages) chat.messages.push_back(to_chat(message));
+  if (messages.back().role == agents::Role::system)   // templates want somebody to speak
+    chat.messages.push_back({.role = "user", .content = ""});
+  const Result<std::vector<engine::TokenId>> other = thread_.codec().prompt(chat);
+  if (!other) return std::nullopt;
+  const auto end = std::ranges::mismatch(tokens, *other).in1;
+  return static_cast<size_t>(end - tokens.begin());
+}
+
+// The engine finds what the prompt shares with earlier ones itself; what the conversation leaves
+// behind (thoughts that templates take out again, say) nobody asks for any more.
+void EngineModel::begin_context(const std::string& name, const engine::ChatPrompt& chat,
+                                const std::vector<engine::TokenId>& prompt) {
+  if (name.empty()) return;
+  Context& context = contexts_[name];
+  const auto shared = std::ranges::mismatch(context.tokens, prompt).in1 - context.tokens.begin();
+  if (shared < std::ssize(context.tokens))
+    thread_.forget(std::move(context.tokens), static_cast<int32_t>(shared));
+  context.tokens = prompt;
+  context.chat = chat;
+  context.chat.messages.clear();
+}
+
+void EngineModel::remember(const std::string& name, std::span<const engine::TokenId> said) {
+  if (const auto found = contexts_.find(name); found != contexts_.end())
+    found->second.tokens.insert(found->second.tokens.end(), said.begin(), said.end());
+}
+
+void EngineModel::release(std::string_view name,
+                          std::span<const agents::Message> comes_again) {
+  const auto found = contexts_.find(name);
+  if (found == contexts_.end()) return;
+  Context& context = found->second;
+  const size_t stays = tokens_in_common(context.tokens, context.chat, comes_again)
+                           .value_or(context.tokens.size());
+  if (stays < context.tokens.size())
+    thread_.forget(context.tokens, static_cast<int32_t>(stays));
+  context.tokens.resize(stays);
+  if (stays == 0) contexts_.erase(found);
 }
 
 std::optional<size_t> EngineModel::count_tokens(std::string_view text) const {
@@ -225,6 +282,8 @@ Async<agents::ModelReply> EngineModel::converse(Call& call, engine::Request prep
     if (request.on_progress) request.on_progress(progress);
   };
   const auto prompt_tokens = static_cast<int32_t>(prepared.prompt.size());
+  const std::string& context = request.hints.context;
+  begin_context(context, to_chat(request), prepared.prompt);
   enqueue({call.ticket, std::move(prepared), call.channel});
   report({.prompt_tokens = prompt_tokens});
   const std::unique_ptr<engine::ChatReader> reader =
@@ -235,6 +294,7 @@ Async<agents::ModelReply> EngineModel::converse(Call& call, engine::Request prep
     call.ended = progress->refused || progress->finish != engine::Finish::none;
     if (progress->refused) throw ErrorException(in_swarm_file(*progress->refused, name_));
     if (progress->prefill) report({.phase = agents::Phase::prefill});
+    remember(context, progress->tokens);
     // What the engine closed a cut text with was not said by the model: agents read what was said,
     // and a call that was not finished is none.
     const auto closing = static_cast<size_t>(progress->report.closing_tokens);
@@ -268,6 +328,7 @@ Async<> EngineModel::cut_off(Call& call, const agents::ModelRequest& request) {
     const std::optional<Progress> progress = co_await call.channel->receive();
     SWARM_CHECK(progress.has_value());
     call.ended = progress->refused || progress->finish != engine::Finish::none;
+    remember(request.hints.context, progress->tokens);
     if (call.ended && !progress->refused && request.on_cut_off)
       request.on_cut_off(to_usage(progress->report));
   }

@@ -59,6 +59,22 @@ void EngineThread::cancel(uint64_t ticket) {
   wake_.notify_one();
 }
 
+void EngineThread::hint(Hint hint) {
+  {
+    const std::lock_guard lock(mutex_);
+    hints_.push_back(std::move(hint));
+  }
+  wake_.notify_one();
+}
+
+void EngineThread::forget(std::vector<engine::TokenId> tokens, int32_t from) {
+  hint([tokens = std::move(tokens), from](engine::Engine& engine) { engine.forget(tokens, from); });
+}
+
+void EngineThread::unpin(uint64_t owner) {
+  hint([owner](engine::Engine& engine) { engine.unpin(owner); });
+}
+
 engine::EngineStats EngineThread::stats() const {
   const std::lock_guard lock(mutex_);
   return stats_;
@@ -68,15 +84,19 @@ void EngineThread::run() {
   while (true) {
     std::vector<Job> jobs;
     std::vector<uint64_t> cancels;
+    std::vector<Hint> hints;
     {
       std::unique_lock lock(mutex_);
       wake_.wait(lock, [this] {
-        return stopping_ || !jobs_.empty() || !cancels_.empty() || !engine_->idle();
+        return stopping_ || !jobs_.empty() || !cancels_.empty() || !hints_.empty() ||
+               !engine_->idle();
       });
       if (stopping_) break;
       jobs.swap(jobs_);
       cancels.swap(cancels_);
+      hints.swap(hints_);
     }
+    if (!hints.empty()) follow(hints);
     admit(std::move(jobs));
     for (uint64_t ticket : cancels) cancel_now(ticket);
     if (!engine_->idle()) step();
@@ -92,6 +112,12 @@ void EngineThread::run() {
   for (const auto& [ticket, id] : ids_) open.push_back(ticket);
   for (uint64_t ticket : open) cancel_now(ticket);
   while (!engine_->idle()) step();
+}
+
+void EngineThread::follow(const std::vector<Hint>& hints) {
+  for (const Hint& one : hints) one(*engine_);
+  const std::lock_guard lock(mutex_);
+  stats_ = engine_->stats();
 }
 
 void EngineThread::admit(std::vector<Job> jobs) {

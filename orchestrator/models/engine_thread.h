@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -64,6 +65,9 @@ class EngineThread {
   // engine's own, queue_depth_max) has no room for are refused as overloaded.
   void submit(std::vector<Job> jobs);
   void cancel(uint64_t ticket);                  // idempotent, also for unknown tickets
+  // Engine::forget and Engine::unpin, between two steps and before jobs that are submitted later.
+  void forget(std::vector<engine::TokenId> tokens, int32_t from);
+  void unpin(uint64_t owner);
 
   const engine::ModelInfo& info() const { return info_; }
   const engine::ChatCodec& codec() const { return *codec_; }
@@ -71,6 +75,9 @@ class EngineThread {
 
  private:
   void run();
+  using Hint = std::function<void(engine::Engine&)>;
+  void hint(Hint hint);
+  void follow(const std::vector<Hint>& hints);
   void admit(std::vector<Job> jobs);
   void cancel_now(uint64_t ticket);
   void step();
@@ -93,6 +100,7 @@ class EngineThread {
   const size_t jobs_max_;
   std::vector<Job> jobs_;
   std::vector<uint64_t> cancels_;
+  std::vector<Hint> hints_;
   bool stopping_ = false;
   engine::EngineStats stats_;
 

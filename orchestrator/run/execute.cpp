@@ -149,6 +149,7 @@ class GraphRun {
     spec.output_schema = agent.output;
     if (!agent.config.instructions.empty())
       spec.messages.push_back(message(agents::Role::system, agent.config.instructions));
+    spec.comes_again = spec.messages;      // other tasks may have the same agent
     spec.messages.push_back(message(agents::Role::user, as_text(evaluated(task.in))));
     const PassOutcome pass = co_await run_agent(env_, agent.config, std::move(spec));
     if (!pass.failure.empty()) co_return failure("failed", pass.failure);

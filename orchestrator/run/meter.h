@@ -53,6 +53,10 @@ class MeteredModel final : public agents::Model {
   // Both outlive it.
   MeteredModel(agents::Model& model, Meter& meter) : model_(model), meter_(meter) {}
   Async<agents::ModelReply> generate(agents::ModelRequest request) override;
+  void release(std::string_view context,
+               std::span<const agents::Message> comes_again) override {
+    model_.release(context, comes_again);
+  }
   std::string_view name() const override { return model_.name(); }
   std::optional<size_t> count_tokens(std::string_view text) const override {
     return model_.count_tokens(text);

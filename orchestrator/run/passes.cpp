@@ -34,7 +34,26 @@ size_t bytes_of(const std::vector<agents::Message>& messages) {
   return bytes;
 }
 
+// Tells the model on every path.
+class Release {
+ public:
+  Release(agents::Model& model, std::string context, std::vector<agents::Message> comes_again)
+      : model_(model), context_(std::move(context)), comes_again_(std::move(comes_again)) {}
+  ~Release() { model_.release(context_, comes_again_); }
+  Release(const Release&) = delete;
+  Release& operator=(const Release&) = delete;
+
+ private:
+  agents::Model& model_;
+  const std::string context_;
+  const std::vector<agents::Message> comes_again_;
+};
+
 }  // namespace
+
+std::string conversation_of(const std::string& task, const std::string& agent) {
+  return task + "/" + agent;
+}
 
 Deadline deadline_of(const Environment& environment, Deadline task,
                      const std::optional<config::Milliseconds>& timeout) {
@@ -69,6 +88,8 @@ Async<PassOutcome> run_agent(Environment& environment, const agents::AgentConfig
   input.deadline = deadline;
   input.seed = spec.seed;
   input.hints = spec.hints;
+  input.hints.context = conversation_of(spec.task, spec.agent);
+  const Release release(model, input.hints.context, std::move(spec.comes_again));
   if (environment.on_progress)
     input.on_progress = [&](const agents::Progress& progress) {
       environment.on_progress({.task = spec.task, .agent = config.name}, progress);

@@ -23,7 +23,9 @@ struct PassSpec {
   std::vector<agents::Message> messages = {};
   std::optional<Json> output_schema = {};
   agents::OutputFormat output_format = agents::OutputFormat::json;
-  agents::ContextHints hints = {};
+  agents::ContextHints hints = {};        // context: set by run_agent()
+  // With what a later pass of the same agent in the same task begins: see agents::Model::release.
+  std::vector<agents::Message> comes_again = {};
 };
 
 struct PassOutcome {
@@ -31,7 +33,11 @@ struct PassOutcome {
   std::string failure;                    // "" = fine
 };
 
-// Throws on cancellation and on budgets; every other trouble is a failure.
+// The conversation of an agent inside a task, of all its rounds.
+std::string conversation_of(const std::string& task, const std::string& agent);
+
+// Throws on cancellation and on budgets; every other trouble is a failure. However it ends, the
+// model is told that the conversation is over but for what comes again.
 Async<PassOutcome> run_agent(Environment& environment, const agents::AgentConfig& config,
                              PassSpec spec);
 

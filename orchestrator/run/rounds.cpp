@@ -48,6 +48,9 @@ class Rounds {
     for (const std::string& name : topology.members)
       members_.emplace_back().entry = env_.config.agent(name);
   }
+  ~Rounds() { release(); }
+  Rounds(const Rounds&) = delete;
+  Rounds& operator=(const Rounds&) = delete;
 
   Async<TaskOutcome> run() {
     topology::Options options = topology_.options;
@@ -102,10 +105,31 @@ class Rounds {
     co_return "";
   }
 
+  bool is_last_round() const { return round_ >= topology_.rounds_max; }
+
   agents::ContextHints hints() const {
     agents::ContextHints out;
-    if (round_ < topology_.rounds_max) out.keep_for = kKeepToNextRound;
+    if (!is_last_round()) out.keep_for = kKeepToNextRound;
+    out.pin_system = !is_last_round();
     return out;
+  }
+
+  // The next prompt of an agent begins like this one up to its memory, or to the goals; after the
+  // last round only the system message comes again, in other tasks.
+  std::vector<agents::Message> comes_again(std::vector<agents::Message> without_end) const {
+    if (is_last_round()) without_end.resize(1);
+    return without_end;
+  }
+
+  // Memories are of no more use.
+  void release() {
+    const auto of = [this](const std::string& agent, const std::string& model) {
+      std::vector<agents::Message> system = manager_messages({}, {});
+      system.resize(1);
+      env_.models.at(model)->release(conversation_of(input_.task_name, agent), system);
+    };
+    for (const Member& member : members_) of(member.entry->config.name, member.entry->model);
+    if (topology_.manager) of(topology_.manager->config.name, topology_.manager->model);
   }
 
   // Phase 1: one pass of every member, all at once. They see only the memory of earlier rounds.
@@ -125,12 +149,15 @@ class Rounds {
     spec.model = member.entry->model;
     spec.seed = mix_seed(mix_seed(env_.seed, i), static_cast<uint64_t>(round_));
     spec.deadline = deadline_of(env_, input_.deadline, member.entry->timeout);
-    spec.messages = agents::worker_prompt({.protocol = topology_.protocol,
-                                           .task = input_.task,
-                                           .name = config.name,
-                                           .instructions = config.instructions,
-                                           .memory = member.memory.render(),
-                                           .goal = goals_.back()});
+    agents::PromptParts parts{.protocol = topology_.protocol,
+                              .task = input_.task,
+                              .name = config.name,
+                              .instructions = config.instructions,
+                              .memory = member.memory.render(),
+                              .goal = {}};
+    spec.comes_again = comes_again(agents::worker_prompt(parts));
+    parts.goal = goals_.back();
+    spec.messages = agents::worker_prompt(parts);
     spec.output_schema = agents::worker_schema({.with_answer = answers(config.name),
                                                 .query_options = topology_.query_options,
                                                 .key_options = topology_.key_options});
@@ -312,6 +339,7 @@ class Rounds {
     spec.seed = mix_seed(mix_seed(env_.seed, count()), static_cast<uint64_t>(round_));
     spec.deadline = deadline_of(env_, input_.deadline, manager.timeout);
     spec.messages = manager_messages(manager, reports);
+    spec.comes_again = comes_again(manager_messages(manager, {}));
     spec.output_schema = agents::manager_schema(
         {.status_options = manager.statuses,
          .goal_options = manager.goals,

@@ -101,8 +101,80 @@ TEST_CASE("prefix_cache: kept pages outlive their time only, pinned pages outliv
   CHECK(matched(cache, {1, 1, 2, 2, 3}) == 0);
   CHECK(matched(cache, {5, 5, 6, 6}) == 2);
   CHECK(!cache.evict_one(at_ms(99), Pressure::last_resort));
-  run_context(pool, cache, {5, 5, 7}, {.drop = true});                 // lifts the pin
+  run_context(pool, cache, {5, 5, 7}, {.drop = true});                 // no business of its own
+  CHECK(matched(cache, {5, 5}) == 2);
+  CHECK(pool.free_count() == 7);
+}
+
+TEST_CASE("prefix_cache: a page is pinned until the last of its owners lifts the pin") {
+  PagePool pool(8);
+  PrefixCache cache(pool, 2);
+  run_context(pool, cache, {1, 1, 2, 2, 3}, {.pin_tokens = 4, .pin_owner = 7});
+  run_context(pool, cache, {1, 1, 4, 4}, {.pin_tokens = 2, .pin_owner = 8});
+  run_context(pool, cache, {1, 1, 5, 5}, {.pin_tokens = 2, .pin_owner = 8});   // not twice
+  CHECK(cache.pinned_count() == 2);
+  cache.unpin(9);
+  cache.unpin(7);
+  cache.check_integrity();
+  CHECK(cache.pinned_count() == 1);
+  while (cache.evict_one({}, Pressure::last_resort)) cache.check_integrity();
+  CHECK(matched(cache, {1, 1, 2, 2, 3}) == 2);
+  cache.unpin(8);
+  CHECK(cache.pinned_count() == 0);
+  CHECK(cache.evict_one({}, Pressure::polite));
   CHECK(pool.free_count() == 8);
+}
+
+TEST_CASE("prefix_cache: only pages that lie inside the pinned tokens are pinned") {
+  PagePool pool(8);
+  PrefixCache cache(pool, 4);
+  run_context(pool, cache, {1, 1, 1}, {.pin_tokens = 3});              // the tail of a context
+  CHECK(cache.pinned_count() == 0);
+  run_context(pool, cache, {1, 1, 1, 1, 2, 2, 2, 2, 3}, {.pin_tokens = 7});
+  CHECK(cache.pinned_count() == 1);
+  while (cache.evict_one({}, Pressure::last_resort)) cache.check_integrity();
+  CHECK(matched(cache, {1, 1, 1, 1, 2, 2, 2}) == 4);
+}
+
+TEST_CASE("prefix_cache: a context is forgotten from a token on, kept or not") {
+  PagePool pool(16);
+  PrefixCache cache(pool, 2);
+  const Tokens all{1, 1, 2, 2, 3, 3, 4};
+  const auto cached = [&] { return matched(cache, all); };
+  run_context(pool, cache, all, {.keep_until = at_ms(100)});
+  REQUIRE(cached() == 7);
+  cache.forget(all, 7);                          // nothing lies behind
+  CHECK(cached() == 7);
+  cache.forget(Tokens{1, 1, 2, 2, 3, 3, 4, 5, 6}, 6);   // what was never computed does not matter
+  CHECK(cached() == 6);
+  cache.forget(all, 3);                          // the page of token 3 holds the one before it, too
+  CHECK(cached() == 4);
+  cache.check_integrity();
+  CHECK(pool.free_count() == 14);
+  cache.forget(all, 0);
+  CHECK(pool.free_count() == 16);
+}
+
+TEST_CASE("prefix_cache: what others read, pinned or go on from is not forgotten") {
+  PagePool pool(16);
+  PrefixCache cache(pool, 2);
+  run_context(pool, cache, {1, 1, 2, 2, 3, 3, 4}, {});
+  run_context(pool, cache, {1, 1, 2, 2, 9, 9}, {});
+  cache.forget(Tokens{1, 1, 2, 2, 3, 3, 4}, 0);
+  CHECK(matched(cache, {1, 1, 2, 2, 3, 3, 4}) == 4);   // another goes on from there
+  CHECK(matched(cache, {1, 1, 2, 2, 9, 9}) == 6);
+  const PrefixMatch match = cache.match(Tokens{1, 1, 2, 2, 9, 9});
+  for (const NodeId node : match.nodes) cache.lock(node);
+  cache.forget(Tokens{1, 1, 2, 2, 9, 9}, 0);           // somebody reads it
+  CHECK(matched(cache, {1, 1, 2, 2, 9, 9}) == 6);
+  for (const NodeId node : match.nodes) cache.unlock(node);
+  run_context(pool, cache, {1, 1, 2, 2, 9, 9}, {.pin_tokens = 4, .pin_owner = 1});
+  cache.forget(Tokens{1, 1, 2, 2, 9, 9}, 0);
+  CHECK(matched(cache, {1, 1, 2, 2, 9, 9}) == 4);
+  run_context(pool, cache, {1, 1, 2, 2, 9, 8, 7}, {});
+  cache.forget(Tokens{1, 1, 2, 2, 9, 8}, 4);           // a longer one: its tail is not ours
+  CHECK(matched(cache, {1, 1, 2, 2, 9, 8, 7}) == 7);
+  cache.check_integrity();
 }
 
 TEST_CASE("prefix_cache: a twin sees pending pages, may not read them, and gets them when ready") {
@@ -218,8 +290,15 @@ TEST_CASE("page_table: random contexts under page famine keep every count right"
           one.table->share_tail(one.tokens, one.computed);
         } else {
           const Retention retention{.keep_until = at_ms(step + static_cast<int>(rng.below(20))),
+                                    .pin_tokens = static_cast<int32_t>(rng.below(5)),
+                                    .pin_owner = rng.below(3),
+                                    .pins_max = 3,
                                     .drop = rng.below(4) == 0};
           one.table->release(one.tokens, one.computed, retention, now);
+          if (rng.below(3) == 0)
+            cache.forget(one.tokens, static_cast<int32_t>(rng.below(one.tokens.size() + 2)));
+          if (rng.below(2) == 0) cache.unpin(rng.below(3));
+          CHECK(cache.pinned_count() <= 3);
           live.erase(live.begin() + index);
         }
       }

@@ -77,8 +77,60 @@ TEST_CASE("rounds: what agents have read is kept for the next round, not after t
   world.run();
   const std::vector<agents::ModelRequest>& asked = world.model.requests();
   REQUIRE(asked.size() == 6);
-  for (size_t i = 0; i < asked.size(); ++i)
+  for (size_t i = 0; i < asked.size(); ++i) {
     CHECK(asked[i].hints.keep_for == std::chrono::seconds(i < 3 ? 10 : 0));
+    CHECK(asked[i].hints.pin_system == (i < 3));
+  }
+}
+
+TEST_CASE("rounds: a model is told at once what will not be asked for again") {
+  World world(kDesk);
+  nominal(world.model);
+  REQUIRE(world.run().ok);
+  const auto& released = world.model.released();
+  const auto& asked = world.model.requests();
+  REQUIRE(asked.size() == 6);
+  // Passes of two rounds with the manager's, then all three together.
+  std::vector<std::string> contexts;
+  for (const agents::ScriptedModel::Released& one : released) contexts.push_back(one.context);
+  CHECK(contexts == std::vector<std::string>{
+                        "desk/Clerk", "desk/Solver", "desk/Manager", "desk/Clerk", "desk/Solver",
+                        "desk/Manager", "desk/Clerk", "desk/Solver", "desk/Manager"});
+  REQUIRE(released.size() == 9);
+  for (size_t i = 0; i < 6; ++i) {
+    CAPTURE(i);
+    CHECK(asked[i].hints.context == contexts[i]);
+    REQUIRE(released[i].comes_again.size() == 2);
+    CHECK(released[i].comes_again[0].content == asked[i].messages[0].content);
+    // The next prompt of the same agent begins so; what does not is the end of this one.
+    const std::string& again = released[i].comes_again[1].content;
+    CHECK(again.ends_with(i % 3 == 2 ? "\nReports:" : "\nGoal: "));
+    CHECK(asked[i].messages[1].content.starts_with(again));
+    CHECK(asked[i].messages[1].content.size() > again.size());
+    CHECK(released[i].requests <= (i % 3 == 2 ? i + 1 : i - i % 3 + 2));   // before the next phase
+    const std::string stem = again.substr(0, again.rfind('\n'));
+    if (i < 3) CHECK(asked[i + 3].messages[1].content.starts_with(stem));
+  }
+  for (size_t i = 6; i < 9; ++i) {
+    REQUIRE(released[i].comes_again.size() == 1);
+    CHECK(released[i].comes_again[0].content == "Price it.\nTask: T");
+  }
+}
+
+TEST_CASE("rounds: after the last round, and where a pass fails, only the system message stays") {
+  std::string one = kDesk;
+  one.replace(one.find("{max: 3}"), 8, "{max: 1}");
+  World world(one);
+  world.model.fail(failed("no"), "Clerk");
+  world.model.say(solver("Total 98.", "98", "", "total"), "Solver");
+  world.model.say(manager("Done.", true, "", "Solver"), "Manager");
+  world.run();
+  REQUIRE(world.model.released().size() == 6);
+  for (const agents::ScriptedModel::Released& released : world.model.released()) {
+    CAPTURE(released.context);
+    REQUIRE(released.comes_again.size() == 1);
+    CHECK(released.comes_again[0].role == agents::Role::system);
+  }
 }
 
 TEST_CASE("rounds: the journal tells the whole round, each line before its effect") {
