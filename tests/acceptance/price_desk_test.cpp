@@ -82,6 +82,13 @@ TEST_CASE("price desk: the same order gives the same run, whatever the settings 
         std::ssize(first.events) + 1);
 }
 
+TEST_CASE("price desk: where memory is tight hints spare reading twice, and change nothing else") {
+  const Desk roomy(kOrder), tight(kOrder, {"--set", "engine.kv_memory=896KiB"});
+  CHECK(tight.story() == roomy.story());
+  // 643 to 673 in ten runs, 746 to 784 in ten without release() and pins; 596 with room for all.
+  CHECK(tight.of("run.end").at(0)["usage"]["computed_tokens"].get<int64_t>() < 720);
+}
+
 TEST_CASE("price desk: without routing, or without tools, there is no way to the answer") {
   const Desk unrouted(kOrder, {"--set", "topologies.desk.kind=none"});
   CHECK(unrouted.finished.code == 1);
