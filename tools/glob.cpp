@@ -29,15 +29,13 @@ std::string public_form(std::string_view pattern) {
 }
 
 bool names_tool(std::string_view pattern, const ToolSpec& spec) {
-  constexpr std::string_view kServer = "mcp:";
   const size_t slash = pattern.find('/');
-  if (slash == std::string_view::npos || spec.remote_name.empty() ||
-      !spec.origin.starts_with(kServer))
+  if (slash == std::string_view::npos || !spec.is_remote())
     return glob_matches(public_form(pattern), spec.name);
-  const std::string server = spec.origin.substr(kServer.size());
-  if (!glob_matches(pattern.substr(0, slash), server)) return false;
+  if (!glob_matches(pattern.substr(0, slash), spec.server)) return false;
   const std::string tool(pattern.substr(slash + 1));
-  return glob_matches(tool, spec.remote_name) || glob_matches(server + "__" + tool, spec.name);
+  return glob_matches(tool, spec.remote_name) ||
+         glob_matches(spec.server + "__" + tool, spec.name);
 }
 
 }  // namespace swarm::tools

@@ -91,6 +91,8 @@ Async<std::string> refusal_of(Guard* guard, const Tool& tool, const Json& argume
 
 }  // namespace
 
+std::string origin_of_server(const std::string& server) { return "mcp:" + server; }
+
 Async<Result<void>> Tool::check() { co_return Result<void>(); }
 
 Result<void> Registry::add(std::shared_ptr<Tool> tool) {

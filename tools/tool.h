@@ -31,9 +31,15 @@ struct ToolSpec {
   std::string description;
   Json parameters;                 // JSON Schema with an object root, verbatim
   Effect effect = Effect::once;
-  std::string origin;              // "builtin", "mcp:shop", "script", "scripted"
+  std::string origin;              // "builtin", "script", ..., or origin_of_server(server)
+  std::string server = {};         // mcp: whose it is, as configured; "" elsewhere
   std::string remote_name = {};    // mcp: what the server itself calls it; "" elsewhere
+
+  bool is_remote() const { return !server.empty() && !remote_name.empty(); }
 };
+
+// "mcp:shop": where the tools of a server come from, for people and journals. Never taken apart.
+std::string origin_of_server(const std::string& server);
 
 struct ToolContext {
   std::string agent;               // who calls

@@ -193,7 +193,8 @@ void Core::adopt_tools(std::vector<Json> found) {
     spec.description = visible;
     spec.parameters = definition.at("inputSchema");
     spec.effect = effect_of(definition);
-    spec.origin = "mcp:" + config_.name;
+    spec.origin = tools::origin_of_server(config_.name);
+    spec.server = config_.name;
     spec.remote_name = name;
     tools.push_back(make_tool(shared_from_this(), name, std::move(spec)));
   }

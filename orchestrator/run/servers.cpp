@@ -141,11 +141,11 @@ mcp::ClientHooks Servers::hooks(Server& server) {
     const std::string& name = server.config->name;
     if (event == "quarantined")
       recorder_.event("tool.quarantine", {{"tool", text_of(details, "tool")},
-                                          {"origin", "mcp:" + name},
+                                          {"origin", tools::origin_of_server(name)},
                                           {"why", text_of(details, "why")}});
     if (event == "hidden_text")
-      recorder_.event("tool.hidden_text",
-                      {{"tool", text_of(details, "tool")}, {"origin", "mcp:" + name}});
+      recorder_.event("tool.hidden_text", {{"tool", text_of(details, "tool")},
+                                           {"origin", tools::origin_of_server(name)}});
     if (event == "progress") record_progress(server, details);
     if (server.status.told(event, details)) record(server);
     const bool more = event == "list_changed" && details.value("list", "") == "tools" &&

@@ -9,7 +9,6 @@ namespace swarm::run {
 namespace {
 
 constexpr size_t kNameMax = 64;
-constexpr std::string_view kServer = "mcp:";
 
 bool is_plain(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
@@ -47,12 +46,11 @@ class Renamed final : public tools::Tool {
 }  // namespace
 
 std::string public_name(const tools::ToolSpec& spec, const NameSpace& space) {
-  if (!spec.origin.starts_with(kServer) || spec.remote_name.empty()) return spec.name;
-  const std::string server = spec.origin.substr(kServer.size());
+  if (!spec.is_remote()) return spec.name;
   const bool plain = spec.name.size() <= kNameMax &&
                      std::all_of(spec.name.begin(), spec.name.end(), is_plain);
   const auto taken = [&](const std::string& other) {
-    return other.size() > server.size() && spec.name.starts_with(other + "__");
+    return other.size() > spec.server.size() && spec.name.starts_with(other + "__");
   };
   const bool clear =
       plain && std::find(space.ours.begin(), space.ours.end(), spec.name) == space.ours.end() &&

@@ -75,7 +75,7 @@ bool is_there(const tools::Registry& registry, const tools::ToolSpec& spec) {
   const std::vector<tools::Tool*> all = registry.all();
   return std::any_of(all.begin(), all.end(), [&](const tools::Tool* tool) {
     const tools::ToolSpec& known = tool->spec();
-    return known.origin == spec.origin && !spec.remote_name.empty() &&
+    return spec.is_remote() && known.server == spec.server &&
            known.remote_name == spec.remote_name;
   });
 }
@@ -83,9 +83,9 @@ bool is_there(const tools::Registry& registry, const tools::ToolSpec& spec) {
 // Two servers with a tool of one name: a model may take one for the other.
 void note_shadow(const tools::Registry& registry, const ToolboxParts& parts,
                  const tools::ToolSpec& spec) {
-  if (spec.remote_name.empty()) return;
+  if (!spec.is_remote()) return;
   for (const tools::Tool* tool : registry.all())
-    if (tool->spec().remote_name == spec.remote_name && tool->spec().origin != spec.origin)
+    if (tool->spec().remote_name == spec.remote_name && tool->spec().server != spec.server)
       parts.recorder.event("tool.shadow", {{"tool", spec.remote_name},
                                            {"origins", {tool->spec().origin, spec.origin}}});
 }
@@ -95,7 +95,7 @@ void add_server_tools(tools::Registry& registry, const ToolboxParts& parts,
   std::vector<std::string> servers, ours;
   for (const mcp::ServerConfig& one : parts.config.servers) servers.push_back(one.name);
   for (const tools::Tool* tool : registry.all())
-    if (tool->spec().remote_name.empty()) ours.push_back(tool->spec().name);
+    if (!tool->spec().is_remote()) ours.push_back(tool->spec().name);
   for (const std::shared_ptr<tools::Tool>& offered : parts.servers.tools(server)) {
     if (is_there(registry, offered->spec())) continue;
     const std::shared_ptr<tools::Tool> tool =

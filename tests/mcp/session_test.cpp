@@ -48,6 +48,8 @@ TEST_CASE("mcp: a server that behaves: handshake, tools, calls, clean end") {
     CHECK(session.tools().size() == 15);  // "broken" is quarantined
     const tools::ToolSpec& spec = tool(session, "fix__echo").spec();
     CHECK(spec.origin == "mcp:fix");
+    CHECK(spec.server == "fix");
+    CHECK(spec.remote_name == "echo");
     CHECK(spec.description == "tool echo");
     CHECK(spec.effect == tools::Effect::read);
     CHECK(tool(session, "fix__add").spec().effect == tools::Effect::idempotent);

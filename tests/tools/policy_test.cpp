@@ -80,7 +80,7 @@ TEST_CASE("policy: of several values one denies or asks, all must allow") {
 TEST_CASE("policy: SERVER/TOOL means the server and the name that it uses itself") {
   const auto remote = [](const char* server, const char* name, const char* shown) {
     ToolSpec spec = tool(shown);
-    spec.origin = std::string("mcp:") + server;
+    spec.server = server;
     spec.remote_name = name;
     return spec;
   };
@@ -101,6 +101,11 @@ TEST_CASE("policy: SERVER/TOOL means the server and the name that it uses itself
   CHECK(names_tool("shop/*", dotted));
   CHECK_FALSE(names_tool("sho/*", dotted));
   CHECK(names_tool("fs/read_*", tool("fs__read_file")));
+  // Only the server says whose a tool is; what its origin looks like is for people.
+  ToolSpec script = tool("pay");
+  script.origin = "mcp:shop";
+  script.remote_name = "pay";
+  CHECK_FALSE(names_tool("shop/pay", script));
 }
 
 TEST_CASE("policy: approvals come after every rule, and do not make a policy") {

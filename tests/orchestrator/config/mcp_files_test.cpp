@@ -106,7 +106,7 @@ TEST_CASE("mcp_files: consent, OAuth, required and what is off become settings o
   CHECK(dump_json(config.document).find("t0psecret") == std::string::npos);
   tools::ToolSpec spec;
   spec.name = "shop__price";
-  spec.origin = "mcp:shop";
+  spec.server = "shop";
   spec.remote_name = "price";
   CHECK(config.policy.policy.decide(spec, Json::object()).verdict == tools::Verdict::allow);
   spec.name = "shop__buy";
@@ -133,7 +133,7 @@ TEST_CASE("config: the keys of desktop clients inside a swarm file do what they 
   CHECK(loaded.config->servers[0].exclude_tools == std::vector<std::string>{"d", "c"});
   CHECK(loaded.config->servers[0].include_tools.size() == 3);
   tools::ToolSpec spec;
-  spec.origin = "mcp:s";
+  spec.server = "s";
   for (const char* tool : {"a", "b", "c"}) {
     spec.name = std::string("s__") + tool;
     spec.remote_name = tool;

@@ -243,7 +243,8 @@ TEST_CASE("servers: progress, hidden text and shadowed names are in the journal"
       tools::ToolSpec spec;
       spec.name = name + "__pay";
       spec.parameters = Json{{"type", "object"}};
-      spec.origin = "mcp:" + name;
+      spec.origin = tools::origin_of_server(name);
+      spec.server = name;
       spec.remote_name = "pay";
       tool = std::make_shared<tools::ScriptedTool>(spec);
     }

@@ -19,7 +19,8 @@ tools::ToolSpec spec(const std::string& server, const std::string& tool) {
   tools::ToolSpec out;
   out.name = server + "__" + tool;
   out.parameters = Json{{"type", "object"}};
-  out.origin = "mcp:" + server;
+  out.origin = tools::origin_of_server(server);
+  out.server = server;
   out.remote_name = tool;
   return out;
 }
