@@ -1,54 +1,90 @@
 // swarm mcp — looking at MCP servers: what they offer, one call, what is wrong with them.
 #include <CLI/CLI.hpp>
 
+#include "agents/agent.h"
 #include "engine/base/json.h"
 #include "orchestrator/cli/commands.h"
 #include "orchestrator/cli/mcp_serve.h"
 #include "orchestrator/cli/mcp_targets.h"
 #include "orchestrator/cli/text.h"
+#include "orchestrator/cli/token_counter.h"
 #include "orchestrator/run/servers.h"
 
 namespace swarm::cli {
 namespace {
 
-// Without a model there is no tokenizer; schemas of common servers take about so many.
-constexpr size_t kBytesPerToken = 4;
-
 struct Options {
   McpTargetOptions target;
+  std::string model;                 // whose tokenizer counts; "" = of the file
   std::string tool;
   std::string arguments = "{}";
   bool json = false;
 };
 
-Json tool_row(const tools::ToolSpec& spec) {
+// The tokenizer that counts definitions, if there is one; as `swarm validate` counts them.
+struct Scale {
+  std::string model;
+  agents::TokenCounter count;
+
+  // --model must be countable; a model of the file is taken where it is.
+  static Result<Scale> of(const Options& options, const McpTargets& targets) {
+    if (!options.model.empty()) {
+      Scale named{options.model, open_token_counter(options.model)};
+      if (!named.count)
+        return environment_error("--model: expected a model with a tokenizer, found \"" +
+                                 options.model + "\"");
+      return named;
+    }
+    for (const std::string& model : targets.models)
+      if (auto counter = open_token_counter(model)) return Scale{model, std::move(counter)};
+    return Scale{};
+  }
+};
+
+Json tool_row(const tools::ToolSpec& spec, const Scale& scale) {
   const size_t bytes =
       spec.name.size() + spec.description.size() + dump_json(spec.parameters).size();
   return Json{{"name", spec.name}, {"description", spec.description}, {"bytes", bytes},
-              {"tokens_estimate", bytes / kBytesPerToken}};
+              {"tokens", agents::definition_cost(std::span(&spec, 1), scale.count).tokens}};
 }
 
 // What there is to know about a running server.
-Json describe(mcp::Client& client) {
+Json describe(mcp::Client& client, const Scale& scale) {
   Json tools = Json::array();
   size_t bytes = 0;
+  std::vector<tools::ToolSpec> specs;
   for (const auto& tool : client.tools()) {
-    tools.push_back(tool_row(tool->spec()));
+    specs.push_back(tool->spec());
+    tools.push_back(tool_row(tool->spec(), scale));
     bytes += tools.back()["bytes"].get<size_t>();
   }
   Json capabilities = Json::array();
   for (const auto& [name, value] : client.capabilities().items()) capabilities.push_back(name);
   const mcp::ServerInfo& info = client.info();
-  return Json{{"name", info.name},
-              {"version", info.version},
-              {"protocol", info.protocol_version},
-              {"era", info.protocol_version >= "2026" ? "modern" : "legacy"},
-              {"transport", client.transport_name()},
-              {"capabilities", capabilities},
-              {"tools", tools},
-              {"tools_bytes", bytes},
-              {"tools_tokens_estimate", bytes / kBytesPerToken},
-              {"metrics", client.metrics()}};
+  const agents::DefinitionCost cost = agents::definition_cost(specs, scale.count);
+  Json out{{"name", info.name},
+           {"version", info.version},
+           {"protocol", info.protocol_version},
+           {"era", info.protocol_version >= "2026" ? "modern" : "legacy"},
+           {"transport", client.transport_name()},
+           {"capabilities", capabilities},
+           {"tools", tools},
+           {"tools_bytes", bytes},
+           {"tools_tokens", cost.tokens},
+           {"exact", cost.exact}};
+  if (cost.exact) out["tokenizer"] = scale.model;
+  out["metrics"] = client.metrics();
+  return out;
+}
+
+// "12 tokens", "about 12 tokens": tokens of something that describe() made.
+std::string tokens_text(const Json& tokens, const Json& about) {
+  return (about["exact"] == true ? "" : "about ") + counted(tokens.get<int64_t>(), "token");
+}
+
+std::string how_counted(const Json& about) {
+  return about["exact"] == true ? " (by the tokenizer of " + as_text(about["tokenizer"]) + ")"
+                                : " (estimated: no tokenizer at hand; say --model)";
 }
 
 std::string first_line(const std::string& text, size_t columns) {
@@ -61,26 +97,27 @@ void print_server(const std::string& name, const Json& about, std::ostream& out)
   out << name << ": " << as_text(about["name"]) << " " << as_text(about["version"]) << ", "
       << as_text(about["era"]) << " " << as_text(about["protocol"]) << " over "
       << as_text(about["transport"]) << "; " << counted(std::ssize(about["tools"]), "tool")
-      << ", about " << about["tools_tokens_estimate"] << " tokens\n";
+      << ", " << tokens_text(about["tools_tokens"], about) << how_counted(about) << "\n";
 }
 
 void print_tools(const Json& about, std::ostream& out) {
   for (const Json& tool : about["tools"])
-    out << "  " << as_text(tool["name"]) << "  (about " << tool["tokens_estimate"]
-        << " tokens)  " << first_line(as_text(tool["description"]), 70) << "\n";
+    out << "  " << as_text(tool["name"]) << "  (" << tokens_text(tool["tokens"], about) << ")  "
+        << first_line(as_text(tool["description"]), 70) << "\n";
 }
 
 Result<int> run_list(const Options& options, CommandContext& context) {
   int code = kExitOk;
   const auto targets = mcp_targets(options.target, context, code);
   if (!targets) return code;
+  SWARM_TRY(const Scale scale, Scale::of(options, *targets));
   std::vector<Json> about(targets->servers.size());
   std::vector<McpGuest> guests;
   for (size_t i = 0; i < about.size(); ++i)
     guests.push_back({.server = targets->servers[i],
                       .hooks = {},
-                      .body = [&mine = about[i]](mcp::Client& client) -> Async<> {
-                        mine = describe(client);
+                      .body = [&scale, &mine = about[i]](mcp::Client& client) -> Async<> {
+                        mine = describe(client, scale);
                         co_return;
                       }});
   visit_all(guests, options.target.trace, context);
@@ -168,7 +205,8 @@ void print_doctor(const Json& report, std::ostream& out) {
       << as_text(about["transport"]) << ", ready after " << report["start_ms"] << " ms\n  offers "
       << dump_json(about["capabilities"]) << "\n  "
       << counted(std::ssize(about["tools"]), "tool") << ", " << about["tools_bytes"]
-      << " bytes of definitions, about " << about["tools_tokens_estimate"] << " tokens\n";
+      << " bytes of definitions, " << tokens_text(about["tools_tokens"], about)
+      << how_counted(about) << "\n";
   const Json& metrics = about["metrics"];
   out << "  started " << counted(metrics["starts"].get<int64_t>(), "time") << ", "
       << counted(metrics["reconnects"].get<int64_t>(), "reconnect") << ", "
@@ -209,6 +247,7 @@ Result<int> run_doctor(const Options& options, CommandContext& context) {
   int code = kExitOk;
   const auto targets = mcp_targets(options.target, context, code);
   if (!targets) return code;
+  SWARM_TRY(const Scale scale, Scale::of(options, *targets));
   std::vector<Patient> patients(targets->servers.size());
   std::vector<McpGuest> guests;
   for (size_t i = 0; i < patients.size(); ++i) {
@@ -216,8 +255,8 @@ Result<int> run_doctor(const Options& options, CommandContext& context) {
     patient.report = {{"server", targets->servers[i].name}, {"hidden_text", Json::array()}};
     guests.push_back({.server = targets->servers[i],
                       .hooks = patient.hooks(),
-                      .body = [&patient](mcp::Client& client) -> Async<> {
-                        patient.report["about"] = describe(client);
+                      .body = [&scale, &patient](mcp::Client& client) -> Async<> {
+                        patient.report["about"] = describe(client, scale);
                         co_return;
                       }});
   }
@@ -251,6 +290,9 @@ void register_mcp(CLI::App& app, CommandContext& context) {
     if (std::string_view(name) == "call") {
       sub->add_option("TOOL", options->tool, "TOOL, or NAME/TOOL of a file")->required();
       sub->add_option("--arguments,-a", options->arguments, "a JSON object");
+    } else {
+      sub->add_option("--model", options->model,
+                      "whose tokenizer counts the definitions; default: the file's");
     }
     add_target_options(*sub, options->target);
     sub->add_flag("--json", options->json, "print JSON");

@@ -86,6 +86,8 @@ std::optional<McpTargets> mcp_targets(const McpTargetOptions& options, CommandCo
     LoadedFile loaded = load_swarm(file, /*need_inputs=*/false, context);
     code = loaded.code;
     if (!loaded.config) return std::nullopt;
+    for (const config::ModelEntry& model : loaded.config->models)
+      if (model.provider == config::Provider::engine) out.models.push_back(model.engine.model);
     out.servers = std::move(loaded.config->servers);
     out.disabled = std::move(loaded.config->disabled_servers);
   } else if (options.url.empty() && options.command.empty()) {

@@ -31,6 +31,7 @@ void add_target_options(CLI::App& sub, McpTargetOptions& options);
 struct McpTargets {
   std::vector<mcp::ServerConfig> servers;
   std::vector<std::string> disabled; // names
+  std::vector<std::string> models;   // of the file, those of our engine
 };
 // Exit code in `code` when there is none.
 std::optional<McpTargets> mcp_targets(const McpTargetOptions& options, CommandContext& context,

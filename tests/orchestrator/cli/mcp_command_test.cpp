@@ -72,6 +72,50 @@ TEST_CASE("mcp command: a served swarm is listed with its inputs and answers a c
   }
 }
 
+TEST_CASE("mcp command: definitions are counted by a model's tokenizer, or said to be estimated") {
+  const Project project;
+  const std::string demo =
+      std::filesystem::absolute("examples/demo-model/demo-model.gguf").string();
+  const Ran counted = run(with_server({"mcp", "list", "--json", "--model", demo}, project));
+  CAPTURE(counted.err);
+  REQUIRE(counted.code == 0);
+  const Json about = parse_json(counted.out).value();
+  CHECK(about["exact"] == true);
+  CHECK(about["tokenizer"] == demo);
+  // As a template writes it; the same words through the command that shows tokens.
+  const Json& tool = about["tools"][0];
+  test::TempDir dir;
+  const std::string file = (dir.path() / "swarm.yaml").string();
+  const auto write = [&](const std::string& weights) {
+    test::write_file(file, "schema: swarm/v1\nmodels: {m: {provider: engine, weights: " + weights +
+                               "}}\nagents: {A: {tools: [\"server/*\"]}}\n"
+                               "graph: {a: {agent: A, in: x}}\nmcp: {server: {command: [" +
+                               SWARM_PROGRAM + ", mcp, serve, " + project.file + "]}}\n");
+  };
+  write(demo);
+  const Ran valid = run({"validate", "--tools", "--json", file});
+  CHECK(parse_json(valid.out).value()["tools"][0]["tokens"] == tool["tokens"]);
+  CHECK(about["tools_tokens"] == tool["tokens"]);
+  const std::string tokens = dump_json(tool["tokens"]);
+  for (const char* command : {"list", "doctor"}) {
+    CAPTURE(std::string(command));
+    write(demo);
+    const Ran ours = run({"mcp", command, "--file", file});
+    CHECK(ours.out.find(" " + tokens + " tokens (by the tokenizer of " + demo + ")\n") !=
+          std::string::npos);
+    CHECK(ours.out.find("about") == std::string::npos);
+    write("no-such-file.gguf");
+    const Ran guessed = run({"mcp", command, "--file", file});
+    CHECK(guessed.code == 0);
+    CHECK(guessed.out.find(" tokens (estimated: no tokenizer at hand; say --model)") !=
+          std::string::npos);
+    CHECK(guessed.out.find(", about ") != std::string::npos);
+  }
+  const Ran wrong = run(with_server({"mcp", "list", "--model", "no-such-file.gguf"}, project));
+  CHECK(wrong.code == 3);
+  CHECK(wrong.err.find("--model: expected a model with a tokenizer, found") != std::string::npos);
+}
+
 TEST_CASE("mcp command: a list of another program is read, each server for itself") {
   const Project project;
   test::TempDir dir;
