@@ -98,6 +98,10 @@ void DeferredTools::add(std::vector<tools::ToolSpec> specs) {
   for (tools::ToolSpec& spec : specs) specs_.push_back(std::move(spec));
 }
 
+void DeferredTools::remove(const std::string& name) {
+  std::erase_if(specs_, [&](const tools::ToolSpec& spec) { return spec.name == name; });
+}
+
 Result<std::string> DeferredTools::search(const Json& arguments) const {
   SWARM_TRY_VOID(tools::validate_json(definitions_[0].parameters, arguments));
   const std::vector<std::string> query = words_of(arguments.at("query").get<std::string>());

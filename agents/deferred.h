@@ -21,6 +21,9 @@ class DeferredTools {
   // Tools that came later: found by a search, while the definitions stay as the model knows them.
   void add(std::vector<tools::ToolSpec> specs);
 
+  // Is not found any more.
+  void remove(const std::string& name);
+
   // What the model sees.
   const std::vector<tools::ToolSpec>& definitions() const { return definitions_; }
   // Definitions of the best hits, one JSON object per line; the names of all when nothing fits.

@@ -59,6 +59,7 @@ class Pass {
     ModelReply reply;
     while (true) {
       ++result_.turns;
+      drop_lost_tools();
       take_new_tools();
       const bool may_call = !specs_.empty() && result_.turns < turns_max && !exhausted_;
       reply = co_await model_turn(may_call);
@@ -74,6 +75,24 @@ class Pass {
   }
 
  private:
+  // What left the registry since the last turn. The prompt is read again from the first of them on:
+  // that costs less than a model that is offered, and by its grammar may write, calls of nothing.
+  void drop_lost_tools() {
+    if (withdrawn_ == registry_.withdrawn()) return;
+    withdrawn_ = registry_.withdrawn();
+    for (auto name = allowed_.begin(); name != allowed_.end();) {
+      const tools::Tool* tool = registry_.find(*name);
+      if (tool != nullptr && registry_.batch_of(*tool) < next_batch_) {  // else another by now
+        ++name;
+        continue;
+      }
+      std::erase_if(specs_, [&](const tools::ToolSpec& spec) { return spec.name == *name; });
+      if (deferred_) deferred_->remove(*name);
+      lost_.insert(*name);
+      name = allowed_.erase(name);
+    }
+  }
+
   // What joined the registry since the last turn comes behind what the model has read, batch by
   // batch: the prompt of this pass, and of the next ones, keeps its prefix.
   void take_new_tools() {
@@ -256,6 +275,7 @@ class Pass {
     if (index >= limit)
       return "not run: at most " + std::to_string(limit) + " tool calls in one turn";
     if (!allowed_.contains(call.name)) {
+      if (lost_.contains(call.name)) return registry_.absence_of(call.name);
       std::vector<std::string> names;
       std::string list;
       for (const tools::ToolSpec& spec : specs_) {
@@ -329,7 +349,9 @@ class Pass {
   std::vector<tools::ToolSpec> specs_;       // what the model sees
   std::optional<DeferredTools> deferred_;    // what it does not see, when that is too much
   size_t next_batch_ = 0;                    // of the registry
+  size_t withdrawn_ = 0;                     // the same
   std::set<std::string> allowed_;
+  std::set<std::string> lost_;               // were allowed, and left
   std::set<std::string> used_ids_;
   std::map<std::string, int> failures_;  // same_call() -> how often
   bool exhausted_ = false;               // a call came back after its last failure

@@ -106,6 +106,15 @@ Result<void> Registry::add(std::shared_ptr<Tool> tool) {
   return {};
 }
 
+void Registry::withdraw(std::string_view name, std::string why) {
+  for (Entry& entry : tools_) {
+    if (!entry.gone.empty() || entry.tool->spec().name != name) continue;
+    entry.gone = std::move(why);
+    ++withdrawn_;
+    return;
+  }
+}
+
 size_t Registry::batch_of(const Tool& tool) const {
   const Entry* entry = find_entry(tool.spec().name);
   return entry != nullptr ? entry->batch : 0;
@@ -123,6 +132,12 @@ bool Registry::may_join(std::string_view pattern) const {
 }
 
 std::string Registry::absence_of(const std::string& name) const {
+  const auto fits = [&](const Entry& entry) { return names_tool(name, entry.tool->spec()); };
+  const auto is_there = [&](const Entry& entry) { return entry.gone.empty() && fits(entry); };
+  if (std::any_of(tools_.begin(), tools_.end(), is_there)) return "";
+  for (const Entry& entry : tools_)
+    if (fits(entry))
+      return "there is no tool \"" + name + "\" now: " + entry.gone;
   for (const auto& [server, why] : expected_)
     if (public_form(name).starts_with(server + "__"))
       return "there is no tool \"" + name + "\" now: server \"" + server + "\" " +
@@ -132,7 +147,7 @@ std::string Registry::absence_of(const std::string& name) const {
 
 const Registry::Entry* Registry::find_entry(std::string_view name) const {
   for (const Entry& entry : tools_)
-    if (entry.tool->spec().name == name) return &entry;
+    if (entry.gone.empty() && entry.tool->spec().name == name) return &entry;
   return nullptr;
 }
 
@@ -147,7 +162,8 @@ Result<std::vector<Tool*>> Registry::select(std::span<const std::string> pattern
     bool any = false;
     for (size_t i = 0; i < tools_.size(); ++i) {
       if (!names_tool(pattern, tools_[i].tool->spec())) continue;
-      chosen[i] = any = true;
+      any = true;                            // of one that left, too
+      chosen[i] = tools_[i].gone.empty();
     }
     if (!any && !may_join(pattern))
       return invalid_input("unknown tool \"" + pattern + "\"" +
@@ -161,13 +177,15 @@ Result<std::vector<Tool*>> Registry::select(std::span<const std::string> pattern
 
 std::vector<Tool*> Registry::all() const {
   std::vector<Tool*> out;
-  for (const Entry& entry : tools_) out.push_back(entry.tool.get());
+  for (const Entry& entry : tools_)
+    if (entry.gone.empty()) out.push_back(entry.tool.get());
   return out;
 }
 
 std::vector<std::string> Registry::names() const {
   std::vector<std::string> out;
-  for (const Entry& entry : tools_) out.push_back(entry.tool->spec().name);
+  for (const Entry& entry : tools_)
+    if (entry.gone.empty()) out.push_back(entry.tool->spec().name);
   return out;
 }
 
@@ -239,6 +257,8 @@ Async<ToolResult> Registry::dispatch(std::string name, Json arguments, ToolConte
   if (guard_) {
     const std::string refusal = co_await refusal_of(guard_, tool, arguments, context);
     if (!refusal.empty()) co_return error_result(name + ": " + refusal);
+    // Whoever was asked meant the tool as it was shown.
+    if (!entry->gone.empty()) co_return error_result(name + ": not run: " + entry->gone);
   }
   ToolResult result = co_await call_in_turn(*entry, std::move(arguments), std::move(context));
   cap(result, options, name);

@@ -90,12 +90,15 @@ struct DispatchOptions {
   bool pages = false;              // the caller has read_artifact: it is told the handle
 };
 
-// Name -> tool. Filled before the run; later tools only join, in batches, behind those that are
-// there. One strand; tools may join while calls are in flight.
+// Name -> tool. Filled before the run; later tools join in batches, behind those that are there,
+// and single ones may leave: the order of the others stays. One strand; calls may be in flight.
 class Registry {
  public:
   Result<void> add(std::shared_ptr<Tool> tool);     // shared: registry and MCP session own it
   Tool* find(std::string_view name) const;
+  // The tool leaves: it is not found any more, who calls it reads why. One of its name may join.
+  void withdraw(std::string_view name, std::string why);
+  size_t withdrawn() const { return withdrawn_; }  // how many so far
   // Tools added from now on belong to a batch of their own. The first batch is 0.
   void begin_batch() { ++last_batch_; }
   size_t last_batch() const { return last_batch_; }
@@ -103,7 +106,7 @@ class Registry {
   // Tools of this server are not there, because of `why`, and may join later: whoever asks for them
   // has made no mistake. Said again, it replaces what was said before.
   void expect(const std::string& server, std::string why) { expected_[server] = std::move(why); }
-  // What there is to say about such a tool, by its name or SERVER/TOOL; "" when it is none.
+  // What there is to say about such a tool, or one that left, by name or SERVER/TOOL; else "".
   std::string absence_of(const std::string& name) const;
   // Public names or SERVER/TOOL, globs of '*' and '?' ("fs/read_*" matches "fs__read_file"); an
   // entry that matches nothing, not even tools to come, is an error with a suggestion. Order of the
@@ -128,6 +131,7 @@ class Registry {
   struct Entry {
     std::shared_ptr<Tool> tool;
     size_t batch = 0;
+    std::string gone = {};         // why it was withdrawn
     std::unique_ptr<Channel<bool>> turns = nullptr;  // null: no limit
   };
   bool may_join(std::string_view pattern) const;
@@ -137,7 +141,7 @@ class Registry {
   std::vector<std::string> names() const;
 
   std::deque<Entry> tools_;        // calls in flight keep pointing at their entry
-  size_t last_batch_ = 0;
+  size_t last_batch_ = 0, withdrawn_ = 0;
   std::map<std::string, std::string> expected_;  // server -> why its tools are not there
   Guard* guard_ = nullptr;
   std::shared_ptr<Artifacts> artifacts_;

@@ -124,8 +124,9 @@ class Core : public std::enable_shared_from_this<Core> {
 
   // core_lists.cpp: lists and what changes them.
   Async<std::vector<Json>> pages(std::string method, std::string key);
-  Async<> refresh_tools();
-  void take_tools(std::vector<Json> found);
+  Async<> refresh_tools(bool noticed = false);
+  void take_tools(std::vector<Json> found, bool noticed = false);
+  void tell_difference(const std::map<std::string, KnownTool>& before, bool noticed);
   void adopt_tools(std::vector<Json> found);
   void note_hidden_text(const std::string& tool);
   void notice(const std::string& method, const Json& params);
@@ -163,6 +164,7 @@ class Core : public std::enable_shared_from_this<Core> {
   std::string shown_version_;      // of the server that had it
   Metrics metrics_;
   int64_t traced_ = 0;             // calls without an id of their own
+  bool listed_ = false;            // known_tools_ have been told once
   std::map<std::string, KnownTool> known_tools_;
   std::vector<std::shared_ptr<tools::Tool>> tools_;
   std::map<std::string, Cached> cache_;

@@ -140,11 +140,40 @@ Async<std::vector<Json>> Core::list(List what) {
   co_return co_await with_deadline(pages(kind.method, kind.key), deadline);
 }
 
-Async<> Core::refresh_tools() { take_tools(co_await pages("tools/list", "tools")); }
+// noticed: the server has said that its list is another.
+Async<> Core::refresh_tools(bool noticed) {
+  take_tools(co_await pages("tools/list", "tools"), noticed);
+}
 
-void Core::take_tools(std::vector<Json> found) {
+// Whatever made us read the list again (a notice, a restart, the first start of a lazy server): who
+// keeps tools hears how it differs from the last one.
+void Core::take_tools(std::vector<Json> found, bool noticed) {
+  const std::map<std::string, KnownTool> before = known_tools_;
+  const bool again = listed_;
   remember(found);
   adopt_tools(std::move(found));
+  if (again) tell_difference(before, noticed);
+}
+
+void Core::tell_difference(const std::map<std::string, KnownTool>& before, bool noticed) {
+  Json added = Json::array(), removed = Json::array(), changed = Json::array();
+  for (const auto& [name, tool] : known_tools_) {
+    const auto old = before.find(name);
+    if (old == before.end()) {
+      added.push_back(name);
+    } else if (old->second.definition != tool.definition) {
+      changed.push_back(name);
+    }
+  }
+  for (const auto& [name, tool] : before)
+    if (!known_tools_.contains(name)) removed.push_back(name);
+  if (!noticed && added.empty() && removed.empty() && changed.empty()) return;
+  log_.info("mcp.tools.changed", {{"server", config_.name},
+                                  {"added", uint64_t{added.size()}},
+                                  {"removed", uint64_t{removed.size()}},
+                                  {"changed", uint64_t{changed.size()}}});
+  event("list_changed", Json{{"list", "tools"}, {"added", added}, {"removed", removed},
+                             {"changed", changed}});
 }
 
 void Core::adopt_tools(std::vector<Json> found) {
@@ -200,6 +229,7 @@ void Core::adopt_tools(std::vector<Json> found) {
   }
   known_tools_ = std::move(known);
   tools_ = std::move(tools);
+  listed_ = true;
 }
 
 void Core::note_hidden_text(const std::string& tool) {
@@ -251,32 +281,13 @@ void Core::schedule_refresh() {
     const auto self = weak.lock();
     if (!self) co_return;
     self->refresh_scheduled_ = false;
-    const std::map<std::string, KnownTool> before = self->known_tools_;
     try {
-      co_await self->refresh_tools();
+      co_await self->refresh_tools(/*noticed=*/true);
     } catch (const ErrorException& e) {
       if (e.error().kind == ErrorKind::cancelled) throw;
       self->log_.warn("mcp.tools.refresh",
                       {{"server", self->config_.name}, {"why", e.error().message}});
-      co_return;
     }
-    Json added = Json::array(), removed = Json::array(), changed = Json::array();
-    for (const auto& [name, tool] : self->known_tools_) {
-      const auto old = before.find(name);
-      if (old == before.end()) {
-        added.push_back(name);
-      } else if (old->second.definition != tool.definition) {
-        changed.push_back(name);
-      }
-    }
-    for (const auto& [name, tool] : before)
-      if (!self->known_tools_.contains(name)) removed.push_back(name);
-    self->log_.info("mcp.tools.changed", {{"server", self->config_.name},
-                                          {"added", uint64_t{added.size()}},
-                                          {"removed", uint64_t{removed.size()}},
-                                          {"changed", uint64_t{changed.size()}}});
-    self->event("list_changed", Json{{"list", "tools"}, {"added", added}, {"removed", removed},
-                                     {"changed", changed}});
   });
 }
 

@@ -135,6 +135,16 @@ void Servers::record_progress(Server& server, const Json& details) {
   recorder_.event("mcp.progress", data);
 }
 
+// Those that left go first: what joins may have one of their names.
+void Servers::list_changed(const std::string& server, const Json& details) {
+  const auto names = [&](const char* key) {
+    return details.value(key, Json::array()).get<std::vector<std::string>>();
+  };
+  const std::vector<std::string> gone = names("removed"), changed = names("changed");
+  if (drifted_ && !(gone.empty() && changed.empty())) drifted_(server, gone, changed);
+  if (joined_ && !names("added").empty() && has_tools(server)) joined_(server);
+}
+
 mcp::ClientHooks Servers::hooks(Server& server) {
   mcp::ClientHooks out;
   out.on_event = [this, &server](std::string_view, std::string_view event, const Json& details) {
@@ -148,9 +158,8 @@ mcp::ClientHooks Servers::hooks(Server& server) {
                                            {"origin", tools::origin_of_server(name)}});
     if (event == "progress") record_progress(server, details);
     if (server.status.told(event, details)) record(server);
-    const bool more = event == "list_changed" && details.value("list", "") == "tools" &&
-                      !details.value("added", Json::array()).empty();
-    if (more && joined_ && has_tools(name)) joined_(name);
+    if (event == "list_changed" && text_of(details, "list") == "tools")
+      list_changed(name, details);
   };
   return out;
 }

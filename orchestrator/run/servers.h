@@ -51,6 +51,10 @@ class Servers {
  public:
   // New tools of a server; also more of one that had joined.
   using Joined = std::function<void(const std::string& server)>;
+  // Tools that a server does not offer any more, and those that are not what they were, by the
+  // names it uses itself.
+  using Drifted = std::function<void(const std::string& server, std::span<const std::string> gone,
+                                     std::span<const std::string> changed)>;
 
   // All outlive it. trace_id: of the run, 32 hex digits; calls carry it to the servers.
   Servers(const config::Config& config, std::string trace_id, const Clock& clock,
@@ -66,6 +70,7 @@ class Servers {
 
   // Called from now on; for those that are there, the caller looks himself.
   void on_joined(Joined joined) { joined_ = std::move(joined); }
+  void on_drifted(Drifted drifted) { drifted_ = std::move(drifted); }
 
   bool has_tools(const std::string& server) const;
   std::vector<std::shared_ptr<tools::Tool>> tools(const std::string& server) const;
@@ -89,6 +94,7 @@ class Servers {
   void record(const Server& server);
   void record_metrics(const Server& server);
   void record_progress(Server& server, const Json& details);
+  void list_changed(const std::string& server, const Json& details);
   const Server& at(const std::string& name) const;
 
   const config::Config& config_;
@@ -99,6 +105,7 @@ class Servers {
   std::vector<std::unique_ptr<Server>> servers_;  // hooks point at them
   Channel<bool> changed_;
   Joined joined_;
+  Drifted drifted_;
   TimePoint begun_ = {};
 };
 

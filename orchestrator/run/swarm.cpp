@@ -200,6 +200,10 @@ class SwarmRun {
     fill_registry(registry_, toolbox());
     servers_->on_joined(
         [this](const std::string& server) { join_registry(registry_, toolbox(), server); });
+    servers_->on_drifted([this](const std::string& server, std::span<const std::string> gone,
+                                std::span<const std::string> changed) {
+      drift_registry(registry_, toolbox(), server, gone, changed);
+    });
     guard_.emplace(config_.policy.policy,
                    settings_.unattended.value_or(config_.policy.unattended), settings_.ask,
                    *recorder_);

@@ -141,9 +141,37 @@ void fill_registry(tools::Registry& registry, const ToolboxParts& parts) {
 void join_registry(tools::Registry& registry, const ToolboxParts& parts,
                    const std::string& server) {
   if (parts.config.pins.contains(server)) return;
+  if (registry.last_batch() >= kBatchesMax) {
+    parts.log.warn("mcp.tools.restless", {{"server", server}});
+    return;
+  }
   registry.begin_batch();
   registry.expect(server, "does not offer it");
   add_server_tools(registry, parts, server);
+}
+
+void drift_registry(tools::Registry& registry, const ToolboxParts& parts,
+                    const std::string& server, std::span<const std::string> gone,
+                    std::span<const std::string> changed) {
+  const auto pin = parts.config.pins.find(server);
+  const bool looked_at = pin != parts.config.pins.end() && pin->second == config::Pin::surface;
+  const auto has = [](std::span<const std::string> names, const std::string& name) {
+    return std::find(names.begin(), names.end(), name) != names.end();
+  };
+  for (const tools::Tool* tool : registry.all()) {
+    const tools::ToolSpec& spec = tool->spec();
+    if (!spec.is_remote() || spec.server != server) continue;
+    const bool is_gone = has(gone, spec.remote_name);
+    if (!is_gone && !has(changed, spec.remote_name)) continue;
+    const bool leaves = is_gone || looked_at;
+    parts.recorder.event(leaves ? "tool.gone" : "tool.changed",
+                         {{"tool", spec.name},
+                          {"origin", spec.origin},
+                          {"why", is_gone ? "not offered any more" : "not what it was"}});
+    const std::string why = is_gone ? "\" offers it no longer"
+                                    : "\" has changed it since it was pinned";
+    if (leaves) registry.withdraw(spec.name, "server \"" + server + why);
+  }
 }
 
 Async<> check_tools(const tools::Registry& registry, const config::Config& config) {

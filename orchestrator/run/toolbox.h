@@ -35,10 +35,19 @@ struct ToolboxParts {
 // Throws ErrorException{invalid_input, environment}.
 void fill_registry(tools::Registry& registry, const ToolboxParts& parts);
 
-// A server that came late, or has more tools than before. Those of a pinned server stay as they
-// were.
+// A server that came late, or has more tools than before; at most kBatchesMax times in a run, so
+// that a server whose list never rests fills neither memory nor prompts. A pinned one gets no more.
+inline constexpr size_t kBatchesMax = 200;
 void join_registry(tools::Registry& registry, const ToolboxParts& parts,
                    const std::string& server);
+
+// What a server said of its own tools in the middle of the run: those that are gone leave, at once
+// for calls, with its next turn for a model. One that has changed stays what it was when the run
+// began, and the server answers for it; of a server pinned by its surface it leaves, too, because
+// nobody has looked at what it is now.
+void drift_registry(tools::Registry& registry, const ToolboxParts& parts,
+                    const std::string& server, std::span<const std::string> gone,
+                    std::span<const std::string> changed);
 
 // A pattern that matches nothing, and a tool that cannot work here (no sandbox), are found now and
 // not in the middle of the run. Throws ErrorException{invalid_input, environment}.

@@ -172,6 +172,70 @@ TEST_CASE("deferred tools: what joins late stands behind, when it is too much be
   CHECK(names(5) == names(4));                   // the next pass reads the same
 }
 
+TEST_CASE("pass: a tool that left is gone from the next turn; those that stay keep their order") {
+  ManyTools many;
+  ModelReply call;
+  call.tool_calls = {{"", "shop__price", Json::object()}};
+  call.finish = FinishReason::tool_calls;
+  many.model.then({.label = "A", .reply = call, .before = [&]() -> Async<> {
+                     many.registry.withdraw("shop__price", "server \"shop\" offers it no longer");
+                     co_return;
+                   }});
+  many.model.then({.label = "A", .reply = call, .before = [&]() -> Async<> {
+                     many.registry.begin_batch();
+                     const auto back = ScriptedTool::make("shop__price");
+                     back->then("7").then("8");
+                     many.registry.add(back).value();
+                     many.registry.withdraw("files__read", "x");
+                     co_return;
+                   }});
+  many.model.call({{"", "shop__price", Json::object()}}, "A").say("done", "A");
+  many.run();
+  const auto& requests = many.model.requests();
+  const auto names = [&](size_t request) {
+    std::string out;
+    for (const tools::ToolSpec& spec : requests.at(request).tools) out += spec.name + " ";
+    return out;
+  };
+  REQUIRE(requests.size() == 4);
+  CHECK(names(0) == "files__read files__write shop__price shop__stock ");
+  CHECK(names(1) == "files__read files__write shop__stock ");
+  CHECK(names(2) == "files__write shop__stock shop__price ");  // it came back, behind the others
+  CHECK(requests[1].messages.back().content ==
+        "there is no tool \"shop__price\" now: server \"shop\" offers it no longer");
+  CHECK(requests[2].messages.back().content == "7");           // known, though not shown again yet
+  CHECK(requests[3].messages.back().content == "8");
+  CHECK(many.price->calls().empty());
+}
+
+TEST_CASE("deferred tools: one that left is not found any more, the definitions stay") {
+  ManyTools many;
+  many.config.tool_tokens_max = 1;
+  ModelReply search;
+  search.tool_calls = {{"", "search_tools", Json{{"query", "price"}}}};
+  search.finish = FinishReason::tool_calls;
+  many.model.then({.label = "A", .reply = search});
+  many.model.then({.label = "A", .reply = search, .before = [&]() -> Async<> {
+                     many.registry.withdraw("shop__price", "server \"shop\" offers it no longer");
+                     co_return;
+                   }});
+  many.model.call({{"", "search_tools", Json{{"query", "price"}}},
+                   {"", "call_tool", Json{{"name", "shop__price"},
+                                          {"arguments", Json::object()}}}}, "A");
+  many.model.say("done", "A");
+  many.run();
+  const auto& requests = many.model.requests();
+  REQUIRE(requests.size() == 4);
+  const std::vector<Message>& messages = requests[3].messages;
+  CHECK(messages.back().content ==
+        "there is no tool \"shop__price\" now: server \"shop\" offers it no longer");
+  CHECK(messages[messages.size() - 2].content.find("\"shop__price\"") == std::string::npos);
+  CHECK(requests[1].messages.back().content.find("\"shop__price\"") != std::string::npos);
+  CHECK(requests[2].messages.back().content.find("\"shop__price\"") != std::string::npos);
+  REQUIRE(requests[3].tools.size() == 2);
+  CHECK(requests[3].tools[0].description == requests[0].tools[0].description);
+}
+
 TEST_CASE("deferred tools: a search that finds nothing names them all") {
   const ManyTools many;
   std::vector<tools::ToolSpec> specs;

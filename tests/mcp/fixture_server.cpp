@@ -152,7 +152,8 @@ void list(const Json& id, const Json& params) {
     result["nextCursor"] = cursor + "x";
   } else {
     for (const char* name : {"echo", "add", "fail", "hang", "die", "media", "reorder", "rpc_error",
-                             "null_id", "answers", "environment", "late", "a.b", "a/b", "steps"})
+                             "null_id", "answers", "environment", "late", "a.b", "a/b", "steps",
+                             "announce"})
       tools.push_back(tool(name));
     tools[0]["annotations"] = Json{{"readOnlyHint", true}};
     tools[1]["annotations"] = Json{{"idempotentHint", true}};
@@ -221,6 +222,9 @@ void call(const Json& id, const Json& params) {
     reply(id, text_result(all));
   } else if (name == "steps") {
     steps(id, params);
+  } else if (name == "announce") {
+    send(Json{{"jsonrpc", "2.0"}, {"method", "notifications/tools/list_changed"}});
+    reply(id, text_result("announced"));
   } else if (name == "late") {  // answers an id that nobody waits for, then the right one
     reply(987654, text_result("stray"));
     reply(swarm::dump_json(id), text_result("id as text"));

@@ -45,7 +45,7 @@ TEST_CASE("mcp: a server that behaves: handshake, tools, calls, clean end") {
     CHECK(session.info().version == "1.2");
     CHECK(session.info().protocol_version == "2025-11-25");
     CHECK(session.info().instructions == "be kind");
-    CHECK(session.tools().size() == 15);  // "broken" is quarantined
+    CHECK(session.tools().size() == 16);  // "broken" is quarantined
     const tools::ToolSpec& spec = tool(session, "fix__echo").spec();
     CHECK(spec.origin == "mcp:fix");
     CHECK(spec.server == "fix");
@@ -215,6 +215,25 @@ TEST_CASE("mcp: a server that died is started again for the next call, a few tim
   const std::string wire = rig.wire();
   for (size_t at = 0; (at = wire.find("server ", at)) != std::string::npos; ++at) ++starts;
   CHECK(starts == 1 + 4 + 2);
+}
+
+TEST_CASE("mcp: a server that comes back with other tools says so, without a notice") {
+  Rig rig("normal");
+  rig.config.restart_backoff = std::chrono::milliseconds(1);
+  const std::string version = (rig.dir.path() / "version").string();
+  test::write_file(version, "1.2");
+  rig.config.env["FIXTURE_VERSION"] = version;
+  CHECK(rig.run([&](Session& session) -> Async<> {
+    CHECK(session.tools().size() == 16);
+    test::write_file(version, "2.0");
+    co_await call(session, "fix__die", Json::object());
+    CHECK(rig.log_text.str().find("mcp.tools.changed") == std::string::npos);
+    co_await echoes(session);
+    CHECK(session.tools().size() == 15);
+  }).empty());
+  const std::string log = rig.log_text.str();
+  CHECK(log.find("mcp.tools.changed") != std::string::npos);
+  CHECK(log.find("mcp.tools.changed", log.find("mcp.tools.changed") + 1) == std::string::npos);
 }
 
 TEST_CASE("mcp: a server that cannot bear the probe of the era is spoken to in the old way") {

@@ -224,6 +224,71 @@ TEST_CASE("registry: tools that may still come are no mistake, and their absence
   CHECK(registry.batch_of(*registry.find("shop__price")) == 1);
 }
 
+TEST_CASE("registry: a tool that left is not found, its call says why, another may take its name") {
+  Registry registry;
+  ToolSpec spec;
+  spec.name = "shop__price";
+  spec.parameters = Json{{"type", "object"}};
+  spec.server = "shop";
+  spec.remote_name = "price";
+  const auto old = std::make_shared<ScriptedTool>(spec);
+  registry.add(ScriptedTool::make("first")).value();
+  registry.add(old).value();
+  registry.add(ScriptedTool::make("last")).value();
+  const size_t before = registry.withdrawn();
+  registry.withdraw("shop__price", "server \"shop\" offers it no longer");
+  registry.withdraw("shop__price", "said again");
+  registry.withdraw("no_such_tool", "x");
+  CHECK(registry.withdrawn() == before + 1);
+  CHECK(registry.find("shop__price") == nullptr);
+  REQUIRE(registry.all().size() == 2);
+  CHECK(registry.all()[1]->spec().name == "last");
+  for (const char* pattern : {"shop/price", "shop__price", "shop/*"}) {
+    CAPTURE(std::string(pattern));
+    const std::string written = pattern;
+    const auto found = registry.select(std::span(&written, 1));
+    REQUIRE(found.has_value());                  // no mistake of who wrote it
+    CHECK(found->empty());
+    CHECK(registry.absence_of(written) == "there is no tool \"" + written +
+                                              "\" now: server \"shop\" offers it no longer");
+  }
+  ToolContext context;
+  const auto call = [&] {
+    return run_root(registry.dispatch("shop__price", Json::object(), context));
+  };
+  CHECK(call().is_error);
+  CHECK(call().text ==
+        "there is no tool \"shop__price\" now: server \"shop\" offers it no longer");
+  CHECK(old->calls().empty());
+  const auto again = std::make_shared<ScriptedTool>(spec);
+  again->then("5");
+  registry.begin_batch();
+  registry.add(again).value();
+  CHECK(call().text == "5");
+  CHECK(registry.all().back() == again.get());   // behind the others
+  CHECK(registry.absence_of("shop/price").empty());
+}
+
+TEST_CASE("dispatch: a tool that leaves while somebody is asked about it is not run") {
+  struct Slow final : Guard {
+    Registry* registry = nullptr;
+    Async<std::string> admit(const ToolSpec& spec, const Json&, const ToolContext&) override {
+      registry->withdraw(spec.name, "it has changed");
+      co_return "";
+    }
+  } guard;
+  Registry registry;
+  guard.registry = &registry;
+  const auto tool = ScriptedTool::make("pay");
+  registry.add(tool).value();
+  registry.set_guard(&guard);
+  ToolContext context;
+  const ToolResult result = run_root(registry.dispatch("pay", Json::object(), context));
+  CHECK(result.is_error);
+  CHECK(result.text == "pay: not run: it has changed");
+  CHECK(tool->calls().empty());
+}
+
 TEST_CASE("dispatch: unknown tools and wrong arguments help the model, the tool is not called") {
   Registry registry;
   registry.add(builtin("calculator")).value();

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -180,6 +181,102 @@ mcp:
   CHECK(tools_of(requests[3]) == joined);        // the next agent reads them in the same order
   CHECK(world.events("tool.result").at(1).data["text"] == "{}");
   CHECK(world.events("mcp.ready").at(0).data["late"] == true);
+}
+
+namespace {
+
+// A server that becomes another version of itself in the middle of a run: `add` is gone then, and
+// `echo` is described anew. The model announces it, calls both, and calls `add` once more.
+struct Upgrade {
+  TempDir dir;
+  std::string version = (dir.path() / "version").string();
+  World world;
+  bool heard = false;
+
+  explicit Upgrade(const std::string& more = "")
+      : world("agents: {A: {tools: [good/echo, good/add, good/announce, good/late]}}\n"
+              "graph: {a: {agent: A, in: x}}\npolicy: {allow: [\"good/*\"], pins: " +
+              (dir.path() / "pins.json").string() + "}\nmcp:\n" +
+              server("good", "normal", ", env: {FIXTURE_VERSION: " + version + "}" + more)) {
+    write_file(version, "1.2");
+    use_real_servers(world);
+    world.settings.listener = [this](std::string_view type, const Json& data, const std::string&) {
+      heard = heard || (type == "tool.gone" && data["tool"] == "good__add");
+    };
+    world.model.then({.label = "A", .reply = calls({"good__announce"}),
+                      .before = [this]() -> Async<> {
+                        write_file(version, "2.0");
+                        co_return;
+                      }});
+    world.model.then({.label = "A", .reply = calls({"good__add", "good__echo"}),
+                      .before = [this]() -> Async<> {
+                        for (int i = 0; i < 1000 && !heard; ++i)
+                          co_await wait_until(steady_clock(), steady_clock().now() + 10ms);
+                      }});
+    world.model.then({.label = "A", .reply = calls({"good__add"})}).say("done", "A");
+  }
+  static agents::ModelReply calls(const std::vector<std::string>& names) {
+    agents::ModelReply reply;
+    for (const std::string& name : names)
+      reply.tool_calls.push_back({"", name, Json::object()});
+    reply.finish = agents::FinishReason::tool_calls;
+    return reply;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("servers: a tool that its server takes back is an error at once, then not listed") {
+  Upgrade upgrade;
+  World& world = upgrade.world;
+  CHECK(world.run().ok);
+  CAPTURE(world.story());
+  const auto& requests = world.model.requests();
+  REQUIRE(requests.size() == 4);
+  const std::vector<std::string> all{"good__echo", "good__add", "good__announce", "good__late"};
+  const std::vector<std::string> left{"good__echo", "good__announce", "good__late"};
+  CHECK(tools_of(requests[0]) == all);
+  CHECK(tools_of(requests[1]) == all);           // it was there when the turn began
+  CHECK(tools_of(requests[2]) == left);          // in their order
+  CHECK(tools_of(requests[3]) == left);
+  const auto results = world.events("tool.result");
+  REQUIRE(results.size() == 4);
+  const std::string gone =
+      "there is no tool \"good__add\" now: server \"good\" offers it no longer";
+  std::map<std::string, std::string> said;
+  for (const run::Event& event : results)
+    said[event.data["tool"].get<std::string>()] = event.data["text"].get<std::string>();
+  CHECK(said["good__add"] == gone);
+  CHECK(said["good__echo"] == "{}");             // another description, and nobody pinned it
+  CHECK(results[3].data["text"] == gone);
+  REQUIRE(world.events("tool.gone").size() == 1);
+  CHECK(world.events("tool.gone")[0].data["origin"] == "mcp:good");
+  REQUIRE(world.events("tool.changed").size() == 1);
+  CHECK(world.events("tool.changed")[0].data["tool"] == "good__echo");
+}
+
+TEST_CASE("servers: a tool that changes in the middle of a run is not called when it is pinned") {
+  Upgrade upgrade(", pin: surface");
+  World& world = upgrade.world;
+  CHECK(world.run().ok);
+  CAPTURE(world.story());
+  std::map<std::string, std::string> said;
+  for (const run::Event& event : world.events("tool.result"))
+    said[event.data["tool"].get<std::string>()] = event.data["text"].get<std::string>();
+  CHECK(said["good__echo"] ==
+        "there is no tool \"good__echo\" now: server \"good\" has changed it since it was pinned");
+  CHECK(world.events("tool.gone").size() == 2);
+  CHECK(tools_of(world.model.requests()[3]) ==
+        std::vector<std::string>{"good__announce", "good__late"});
+  // The next run stops at the pin, with what drifted.
+  Upgrade next(", pin: surface");
+  std::filesystem::copy_file(upgrade.dir.path() / "pins.json", next.dir.path() / "pins.json");
+  write_file(next.version, "2.0");
+  const run::RunResult refused = next.world.run();
+  CHECK_FALSE(refused.ok);
+  CHECK(refused.error.find("add: gone") != std::string::npos);
+  CHECK(refused.error.find("echo: description changed") != std::string::npos);
+  next.world.model.problems();
 }
 
 TEST_CASE("servers: one that never comes is waited for as long as was said, then ended") {
