@@ -36,8 +36,15 @@ Result<mcp::ServerConfig> single_target(const McpTargetOptions& options) {
 }
 
 void apply(const McpTargetOptions& options, mcp::ServerConfig& server) {
-  if (!options.record.empty()) server.record = options.record;
-  if (!options.replay.empty()) server.replay = options.replay;
+  // An option takes the place of what the file says; both at once are refused.
+  if (!options.record.empty()) {
+    server.record = options.record;
+    server.replay.clear();
+  }
+  if (!options.replay.empty()) {
+    server.replay = options.replay;
+    server.record.clear();
+  }
   server.lazy = false;   // whoever looks at a server wants to see it running
   if (options.protocol == "modern") server.era = mcp::Era::modern;
   if (options.protocol == "legacy") server.era = mcp::Era::legacy;
@@ -81,6 +88,8 @@ std::optional<McpTargets> mcp_targets(const McpTargetOptions& options, CommandCo
       ".mcp.json");
   McpTargets out;
   if (given > 1) return fail(nothing);
+  if (!options.record.empty() && !options.replay.empty())
+    return fail(invalid_input("expected either --record or --replay, found both"));
   if (!options.file.empty()) {
     const FileOptions file{.file = options.file, .inputs = {}, .sets = {}};
     LoadedFile loaded = load_swarm(file, /*need_inputs=*/false, context);

@@ -171,7 +171,7 @@ Type mcp_type() {
           optional("ca_file", text(), "additional certificate authorities, PEM"),
           optional("record", text(), "file to write the session to, secrets taken out"),
           optional("replay", text(), "file of record: nothing is started or reached, what was "
-                                     "recorded happens again"),
+                                     "recorded happens again; not together with record"),
           optional("required", boolean(),
                    "no run without it; false: a run goes on without its tools; unset = whether a "
                    "task of the graph calls one of them"),

@@ -174,6 +174,14 @@ class Checker {
       if (const Node& value = child(server.value, key.c_str()); !value.is_null())
         problem(path + "." + key, url.is_null() ? "belongs to url" : "belongs to command",
                 value.place);
+    const auto says = [&](const char* key) -> const Node* {
+      const Node& value = child(server.value, key);
+      const bool empty = value.is_text() && !value.pending && value.text().empty();
+      return value.is_null() || empty ? nullptr : &value;
+    };
+    if (const Node* replay = says("replay"); replay != nullptr && says("record") != nullptr)
+      problem(path + ".replay", "expected either \"record\" or \"replay\", found both",
+              replay->place);
     const bool web = url.is_text() && !url.pending;
     if (web && !url.text().starts_with("http://") && !url.text().starts_with("https://"))
       problem(path + ".url", "expected http:// or https://, found \"" + url.text() + "\"",

@@ -297,6 +297,10 @@ journal: {dir: )" + (dir.path() / "runs").string() +
                           R"({"task": "x"})", "--", "/no/such/program"});
   CHECK(called.code == 0);
   CHECK(called.out.find("forty-two") == 0);
+  const Ran both = run({"mcp", "call", "oracle", "--replay", recording, "--record", recording,
+                        "--", "/no/such/program"});
+  CHECK(both.code == 2);
+  CHECK(both.err.find("expected either --record or --replay, found both") != std::string::npos);
   const Ran other = run({"mcp", "call", "oracle", "--replay", recording, "-a",
                          R"({"task": "y"})", "--", "/no/such/program"});
   CHECK(other.code == 1);
