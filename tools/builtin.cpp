@@ -31,11 +31,12 @@ bool builtin_takes_root(std::string_view name) {
 
 Result<std::shared_ptr<Tool>> make_builtin(std::string_view name, const BuiltinOptions& options) {
   const std::string& root = options.program.root;
+  const builtin::Growth growth(options.grown, options.program.disk_bytes_max);
   if (name == "calculator") return builtin::make_calculator();
   if (name == "now") return builtin::make_now(options.clock);
   if (name == "read_file") return builtin::make_read_file(root);
-  if (name == "write_file") return builtin::make_write_file(root);
-  if (name == "edit_file") return builtin::make_edit_file(root);
+  if (name == "write_file") return builtin::make_write_file(root, growth);
+  if (name == "edit_file") return builtin::make_edit_file(root, growth);
   if (name == "list_directory") return builtin::make_list_directory(root);
   if (name == "search_files") return builtin::make_search_files(root);
   if (name == "shell") return builtin::make_shell(options.program);

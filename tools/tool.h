@@ -75,13 +75,15 @@ class Guard {
 // Results that were too long for a model, kept whole as files of one folder. One strand.
 class Artifacts {
  public:
-  explicit Artifacts(std::string folder) : folder_(std::move(folder)) {}
-  // A handle such as "result-3".
+  explicit Artifacts(std::string folder, uint64_t bytes_max = uint64_t{1} << 30)
+      : folder_(std::move(folder)), room_(bytes_max) {}
+  // A handle such as "result-3". Fails when all of them would be more than bytes_max.
   Result<std::string> keep(std::string_view text);
   Result<std::string> read(const std::string& handle) const;
 
  private:
   std::string folder_;             // made when the first result is kept
+  uint64_t room_;
   int count_ = 0;
 };
 
@@ -165,7 +167,8 @@ struct ProgramOptions {
   uint64_t memory_bytes_max = uint64_t{1} << 30;
   uint64_t file_bytes_max = uint64_t{64} << 20;
   size_t output_bytes_max = 256 * 1024;  // of each stream; the middle of more is left out
-  uint64_t disk_bytes_max = uint64_t{1} << 30;  // by which root may grow, all calls together
+  uint64_t disk_bytes_max = uint64_t{1} << 30;  // by which root may grow, all calls together;
+                                                // of file tools, too
   size_t processes_max = 64;
 };
 
@@ -173,6 +176,7 @@ struct BuiltinOptions {
   ProgramOptions program;          // program.root also confines the file tools
   bool private_addresses = false;  // http_fetch may reach loopback and private networks
   std::shared_ptr<Artifacts> artifacts;  // read_artifact; shared with the registry
+  std::shared_ptr<uint64_t> grown;  // bytes; shared by the tools that write files below one root
   const Clock* clock = nullptr;    // nullptr = the machine's clock; else outlives the tool
 };
 Result<std::shared_ptr<Tool>> make_builtin(std::string_view name, const BuiltinOptions& options);

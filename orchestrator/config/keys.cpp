@@ -239,7 +239,10 @@ Type tool_type() {
           optional("timeout", duration(), "programs: one call", "30s"),
           optional("memory", size, "programs: of all processes of a call", "1GiB"),
           optional("file_size", size, "programs: of one file they write", "64MiB"),
-          optional("disk", size, "programs: by which root may grow in one run", "1GiB"),
+          optional("disk", size,
+                   "programs, write_file, edit_file: by which root may grow in one run; the two "
+                   "file tools count together where their root is the same",
+                   "1GiB"),
           optional("output_size", size,
                    "programs: kept of stdout and of stderr, the middle is left out", "256KiB"),
           optional("processes", integer(1, 4096), "programs: at once in one call", 64),

@@ -119,9 +119,11 @@ class Checker {
           problem(path + "." + key, std::string("belongs to ") + to, value.place);
     };
     belongs({"description", "parameters", "effect"}, script, "a script");
-    belongs({"writable", "sandbox", "network", "env", "timeout", "memory", "file_size", "disk",
+    belongs({"writable", "sandbox", "network", "env", "timeout", "memory", "file_size",
              "output_size", "processes"},
             program, "tools that run programs: shell, code_interpreter, a script");
+    belongs({"disk"}, program || tool.key == "write_file" || tool.key == "edit_file",
+            "tools that write: write_file, edit_file, shell, code_interpreter, a script");
     belongs({"private_addresses"}, tool.key == "http_fetch", "http_fetch");
     belongs({"root"}, script || tools::builtin_takes_root(tool.key), "tools that work in a folder");
     if (script && child(tool.value, "description").is_null())

@@ -1,6 +1,7 @@
 #include "orchestrator/run/toolbox.h"
 
 #include <algorithm>
+#include <filesystem>
 
 #include "orchestrator/run/pins.h"
 #include "orchestrator/run/tool_names.h"
@@ -24,6 +25,7 @@ bool is_named(const config::Config& config, const std::string& name) {
 void add_builtins(tools::Registry& registry, const config::Config& config,
                   const std::shared_ptr<tools::Artifacts>& artifacts,
                   const std::function<tools::HttpGet(bool)>& make_http_get) {
+  std::map<std::string, std::shared_ptr<uint64_t>> grown;  // shared by the tools of one root
   for (const std::string& name : tools::builtin_names()) {
     const config::ToolEntry* declared = nullptr;
     for (const config::ToolEntry& tool : config.tools)
@@ -36,6 +38,11 @@ void add_builtins(tools::Registry& registry, const config::Config& config,
     if (declared != nullptr) {
       options.program = declared->program;
       options.private_addresses = declared->private_addresses;
+      std::error_code failure;       // a root that is not there is told by the tool
+      auto& bytes =
+          grown[std::filesystem::weakly_canonical(options.program.root, failure).string()];
+      if (!bytes) bytes = std::make_shared<uint64_t>(0);
+      options.grown = bytes;
     }
     if (name != "http_fetch")
       registry.add(tools::make_builtin(name, options).value()).value();

@@ -63,6 +63,77 @@ TEST_CASE("write_file, edit_file: nothing leads out of the root, no link is writ
   CHECK(test::read_file(files.outer.path() / "secret") == "s3cret");
 }
 
+TEST_CASE("write_file, edit_file: a run fills its root only so far, whoever of them writes") {
+  Files files;
+  test::write_file(files.root / "old", std::string(10 * 4096, 'o'));
+  BuiltinOptions options;
+  options.program.root = files.root.string();
+  options.program.disk_bytes_max = 16 * 4096;    // blocks and entries
+  options.grown = std::make_shared<uint64_t>(0);
+  Registry registry;
+  registry.add(make_builtin("write_file", options).value()).value();
+  registry.add(make_builtin("edit_file", options).value()).value();
+  ToolContext context;
+  const auto write = [&](const std::string& path, size_t bytes) {
+    return run_root(registry.dispatch(
+        "write_file", {{"path", path}, {"content", std::string(bytes, 'x')}}, context));
+  };
+  const auto entries = [&] {
+    size_t count = 0;
+    for (auto at = fs::recursive_directory_iterator(files.root);
+         at != fs::recursive_directory_iterator(); ++at)
+      ++count;
+    return count;
+  };
+  // A model in a loop: new files, then one that grows, then folders, then empty files.
+  int written = 0;
+  while (written < 100 && !write("f" + std::to_string(written), 4096).is_error) ++written;
+  CHECK(written == 8);                           // each a block and an entry
+  const ToolResult full = write("one more", 1);
+  CHECK(full.text == "not written: in this run the root folder has grown by 65536 bytes on disk "
+                     "and may grow by 65536 in all; put less into files that are there");
+  CHECK(write("f0", 4097).is_error);
+  CHECK(test::read_file(files.root / "f0").size() == 4096);
+  const size_t before = entries();
+  CHECK(write("a/b/c", 0).is_error);
+  CHECK(write("empty", 0).is_error);
+  CHECK(entries() == before);                    // no folder, no draft
+  const auto edit = [&](const std::string& with) {
+    return run_root(registry.dispatch(
+        "edit_file", {{"path", "f1"}, {"old_text", std::string(4096, 'x')}, {"new_text", with}},
+        context));
+  };
+  CHECK(edit(std::string(4097, 'y')).is_error);
+  CHECK_FALSE(edit(std::string(4096, 'x')).is_error);  // as large as it was
+  for (int i = 0; i < 50; ++i) CHECK_FALSE(write("f0", 4000).is_error);
+  CHECK_FALSE(write("f0", 0).is_error);          // makes room for one block
+  CHECK(write("g", 1).is_error);                 // which an entry of its own would not leave
+  CHECK_FALSE(write("f1", 2 * 4096).is_error);
+  CHECK(write("f2", 2 * 4096).is_error);
+  // What was there before gives no credit beyond what the run has taken.
+  CHECK_FALSE(write("old", 0).is_error);
+  CHECK(*options.grown <= 6 * 4096);
+  written = 0;
+  while (written < 100 && !write("h" + std::to_string(written), 4096).is_error) ++written;
+  CHECK(written <= 8);
+}
+
+TEST_CASE("write_file: a file that has another name keeps its room on the disk") {
+  Files files;
+  test::write_file(files.root / "kept", std::string(8 * 4096, 'k'));
+  fs::create_hard_link(files.root / "kept", files.root / "name");
+  BuiltinOptions options;
+  options.program.root = files.root.string();
+  options.program.disk_bytes_max = 4 * 4096;
+  const auto tool = make_builtin("write_file", options).value();
+  const auto write = [&](size_t bytes) {
+    return run_root(tool->call({{"path", "name"}, {"content", std::string(bytes, 'x')}}, {}));
+  };
+  CHECK(write(5 * 4096).is_error);
+  CHECK_FALSE(write(4 * 4096).is_error);
+  CHECK(test::read_file(files.root / "kept").size() == 8 * 4096);
+}
+
 TEST_CASE("edit_file: changes what occurs exactly once, says so otherwise") {
   Files files;
   test::write_file(files.root / "f", "one\ntwo\ntwo\naa\n");

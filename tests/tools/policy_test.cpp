@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -279,6 +280,24 @@ TEST_CASE("artifacts: what is cut is kept whole and read by pages") {
     CAPTURE(std::string(handle));
     CHECK(run_root(registry.dispatch("read_artifact", {{"handle", handle}}, context)).is_error);
   }
+}
+
+TEST_CASE("artifacts: all of them together have a limit, beyond it results are only cut") {
+  const test::TempDir dir;
+  Registry registry;
+  registry.set_artifacts(std::make_shared<Artifacts>((dir.path() / "kept").string(), 2500));
+  const auto scripted = ScriptedTool::make("tool");
+  registry.add(scripted).value();
+  ToolContext context;
+  const DispatchOptions small{.result_bytes_max = 100, .pages = true};
+  std::string last;
+  for (int i = 0; i < 20; ++i) {
+    scripted->then(std::string(1000, 'x'));
+    last = run_root(registry.dispatch("tool", Json(), context, small)).text;
+  }
+  CHECK(last.find("ask for less at a time") != std::string::npos);
+  const auto kept = std::filesystem::directory_iterator(dir.path() / "kept");
+  CHECK(std::distance(kept, std::filesystem::directory_iterator()) == 2);
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "engine/base/clock.h"
+#include "tools/builtin/folder.h"
 #include "tools/tool.h"
 
 namespace swarm::tools::builtin {
@@ -21,8 +22,8 @@ std::shared_ptr<Tool> make_now(const Clock* clock);
 
 // File tools below root, which must be an existing folder; see folder.h.
 Result<std::shared_ptr<Tool>> make_read_file(const std::string& root);
-Result<std::shared_ptr<Tool>> make_write_file(const std::string& root);
-Result<std::shared_ptr<Tool>> make_edit_file(const std::string& root);
+Result<std::shared_ptr<Tool>> make_write_file(const std::string& root, Growth growth);
+Result<std::shared_ptr<Tool>> make_edit_file(const std::string& root, Growth growth);
 Result<std::shared_ptr<Tool>> make_list_directory(const std::string& root);
 Result<std::shared_ptr<Tool>> make_search_files(const std::string& root);
 

@@ -51,6 +51,21 @@ Result<void> write_all(int fd, const std::string& content, const std::string& pa
   return {};
 }
 
+bool is_missing(int at, const std::string& name) {
+  struct stat info{};
+  return ::fstatat(at, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT;
+}
+
+Result<void> make_folder(int at, const std::string& name, const std::string& path,
+                         Growth& growth) {
+  SWARM_TRY_VOID(growth.room_for(0, Growth::kBlock));
+  if (::mkdirat(at, name.c_str(), 0777) == 0)
+    growth.replace(0, Growth::kBlock);
+  else if (errno != EEXIST)
+    return world(path, errno);
+  return {};
+}
+
 std::vector<Entry> entries_of(int fd) {
   std::vector<Entry> out;
   const int copy = ::openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -94,6 +109,18 @@ bool walk_below(int fd, const std::string& prefix, int depth, size_t& count,
 
 std::string quoted(const std::string& path) { return "\"" + path + "\""; }
 
+Result<void> Growth::room_for(uint64_t before, uint64_t after) const {
+  if (after <= before || *bytes_ + (after - before) <= bytes_max_) return {};
+  return failed("not written: in this run the root folder has grown by " + std::to_string(*bytes_) +
+                " bytes on disk and may grow by " + std::to_string(bytes_max_) +
+                " in all; put less into files that are there");
+}
+
+void Growth::replace(uint64_t before, uint64_t after) {
+  *bytes_ += after;
+  *bytes_ -= std::min(*bytes_, before);
+}
+
 Descriptor::~Descriptor() {
   if (fd_ >= 0) ::close(fd_);
 }
@@ -106,7 +133,7 @@ Result<std::shared_ptr<Folder>> Folder::open(const std::string& root, const std:
   return std::make_shared<Folder>(std::move(folder));
 }
 
-Result<Folder::Spot> Folder::locate(const std::string& path, bool make_folders) const {
+Result<Folder::Spot> Folder::locate(const std::string& path, Growth* growth) const {
   if (path.empty() || path[0] == '/' || path.find('\0') != std::string::npos)
     return invalid_input("path: expected a path relative to the root folder, found " +
                          quoted(path));
@@ -119,9 +146,8 @@ Result<Folder::Spot> Folder::locate(const std::string& path, bool make_folders) 
     if (part.empty() || part == ".") continue;
     if (part == "..") return invalid_input(quoted(path) + " leads out of the root folder");
     if (spot.name != ".") {
-      if (make_folders && ::mkdirat(spot.parent.get(), spot.name.c_str(), 0777) != 0 &&
-          errno != EEXIST)
-        return world(path, errno);
+      if (growth != nullptr && is_missing(spot.parent.get(), spot.name))
+        SWARM_TRY_VOID(make_folder(spot.parent.get(), spot.name, path, *growth));
       SWARM_TRY(Descriptor next,
                 open_one(spot.parent.get(), spot.name, O_RDONLY | O_DIRECTORY, path));
       spot.parent = std::move(next);
@@ -132,7 +158,7 @@ Result<Folder::Spot> Folder::locate(const std::string& path, bool make_folders) 
 }
 
 Result<Descriptor> Folder::open_below(const std::string& path, bool folder) const {
-  SWARM_TRY(const Spot spot, locate(path, false));
+  SWARM_TRY(const Spot spot, locate(path, nullptr));
   // O_NONBLOCK: opening a FIFO must not hang.
   return open_one(spot.parent.get(), spot.name,
                   O_RDONLY | (folder ? O_DIRECTORY : O_NONBLOCK), path);
@@ -162,21 +188,28 @@ Result<std::string> Folder::read_text(const std::string& path) const {
   return content;
 }
 
-Result<void> Folder::write(const std::string& path, const std::string& content) const {
+Result<void> Folder::write(const std::string& path, const std::string& content,
+                           Growth& growth) const {
   if (content.size() > static_cast<size_t>(kFileBytesMax))
     return failed("content: expected at most " + std::to_string(kFileBytesMax) + " bytes, found " +
                   std::to_string(content.size()));
-  SWARM_TRY(const Spot spot, locate(path, true));
+  SWARM_TRY(const Spot spot, locate(path, &growth));
   if (spot.name == ".") return failed(quoted(path) + " is a folder");
   const int at = spot.parent.get();
   struct stat info{};
   mode_t mode = 0666;
+  uint64_t before = 0, after = Growth::on_disk(content.size());
   if (::fstatat(at, spot.name.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0) {
     if (S_ISLNK(info.st_mode)) return world(path, ELOOP);
     if (S_ISDIR(info.st_mode)) return failed(quoted(path) + " is a folder");
     if (!S_ISREG(info.st_mode)) return failed(quoted(path) + " is not a regular file");
     mode = info.st_mode & 07777;
+    // What has another name stays on the disk under that.
+    if (info.st_nlink == 1) before = Growth::on_disk(static_cast<uint64_t>(info.st_size));
+  } else {
+    after += Growth::kBlock;
   }
+  SWARM_TRY_VOID(growth.room_for(before, after));
   // A name of its own per process and call; a leftover of a crash is in nobody's way.
   static std::atomic<unsigned> counter{0};
   const std::string draft = ".swarm-write-" + std::to_string(::getpid()) + "-" +
@@ -187,7 +220,10 @@ Result<void> Folder::write(const std::string& path, const std::string& content) 
   Result<void> written = write_all(file.get(), content, path);
   if (written && ::renameat(at, draft.c_str(), at, spot.name.c_str()) != 0)
     written = world(path, errno);
-  if (!written) ::unlinkat(at, draft.c_str(), 0);
+  if (written)
+    growth.replace(before, after);
+  else
+    ::unlinkat(at, draft.c_str(), 0);
   return written;
 }
 

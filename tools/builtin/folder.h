@@ -37,6 +37,28 @@ struct Entry {
   off_t bytes = 0;
 };
 
+// How much one run has added to a root, and may: what files take on a disk, so in whole blocks, and
+// one block more for each new file or folder. Who makes a file smaller gets its room back; to
+// shrink what was there before the run gives none beyond that. `bytes` is shared by the tools of
+// one root, which may differ in what they may.
+class Growth {
+ public:
+  static constexpr uint64_t kBlock = 4096;
+
+  // bytes: null = nobody shares it.
+  Growth(std::shared_ptr<uint64_t> bytes, uint64_t bytes_max)
+      : bytes_(bytes ? std::move(bytes) : std::make_shared<uint64_t>(0)), bytes_max_(bytes_max) {}
+
+  // Whether a change fits. Error: what a model reads.
+  Result<void> room_for(uint64_t before, uint64_t after) const;
+  void replace(uint64_t before, uint64_t after);
+  static uint64_t on_disk(uint64_t bytes) { return (bytes + kBlock - 1) / kBlock * kBlock; }
+
+ private:
+  std::shared_ptr<uint64_t> bytes_;
+  uint64_t bytes_max_;
+};
+
 class Folder {
  public:
   static constexpr off_t kFileBytesMax = off_t{16} << 20;
@@ -47,8 +69,8 @@ class Folder {
 
   // The whole of a regular text file of at most kFileBytesMax.
   Result<std::string> read_text(const std::string& path) const;
-  // Creates or replaces a regular file; folders on the way are made.
-  Result<void> write(const std::string& path, const std::string& content) const;
+  // Creates or replaces a regular file; folders on the way are made. All within growth.
+  Result<void> write(const std::string& path, const std::string& content, Growth& growth) const;
   // Sorted by name; at most count_max, then `more` is set.
   struct Listing {
     std::vector<Entry> entries;
@@ -66,7 +88,8 @@ class Folder {
     Descriptor parent;
     std::string name;
   };
-  Result<Spot> locate(const std::string& path, bool make_folders) const;
+  // growth: folders on the way are made; null: they must be there.
+  Result<Spot> locate(const std::string& path, Growth* growth) const;
   Result<Descriptor> open_below(const std::string& path, bool folder) const;
 
   Descriptor root_;

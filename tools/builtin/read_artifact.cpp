@@ -63,6 +63,7 @@ class ReadArtifact final : public Tool {
 }  // namespace
 
 Result<std::string> Artifacts::keep(std::string_view text) {
+  if (text.size() > room_) return failed("there is no room for further long results");
   std::error_code failure;
   std::filesystem::create_directories(folder_, failure);
   const std::string handle = std::string(kPrefix) + std::to_string(count_ + 1);
@@ -71,6 +72,7 @@ Result<std::string> Artifacts::keep(std::string_view text) {
   out.close();
   if (!out) return environment_error("cannot write \"" + folder_ + "/" + handle + "\"");
   ++count_;
+  room_ -= text.size();
   return handle;
 }
 

@@ -12,7 +12,8 @@ Json text(const char* description) {
 
 class WriteFile final : public Tool {
  public:
-  explicit WriteFile(std::shared_ptr<Folder> root) : root_(std::move(root)) {
+  WriteFile(std::shared_ptr<Folder> root, Growth growth)
+      : root_(std::move(root)), growth_(std::move(growth)) {
     spec_.name = "write_file";
     spec_.description =
         "Creates a text file or replaces its whole content. Folders on the way are created. Paths "
@@ -30,7 +31,7 @@ class WriteFile final : public Tool {
   Async<ToolResult> call(Json arguments, ToolContext) override {
     const std::string path = arguments.at("path").get<std::string>();
     const std::string content = arguments.at("content").get<std::string>();
-    const auto written = root_->write(path, content);
+    const auto written = root_->write(path, content, growth_);
     if (!written) co_return problem(written.error().message);
     co_return ToolResult{.text = quoted(path) + ": " + std::to_string(content.size()) +
                                  " bytes written"};
@@ -39,11 +40,13 @@ class WriteFile final : public Tool {
  private:
   ToolSpec spec_;
   std::shared_ptr<Folder> root_;   // shared by the file tools of one root
+  Growth growth_;
 };
 
 class EditFile final : public Tool {
  public:
-  explicit EditFile(std::shared_ptr<Folder> root) : root_(std::move(root)) {
+  EditFile(std::shared_ptr<Folder> root, Growth growth)
+      : root_(std::move(root)), growth_(std::move(growth)) {
     spec_.name = "edit_file";
     spec_.description =
         "Replaces a piece of a text file. old_text must occur exactly once in the file, with the "
@@ -80,7 +83,7 @@ class EditFile final : public Tool {
                         " times; give more of the lines around it");
     std::string changed = *content;
     changed.replace(at, before.size(), after);
-    const auto written = root_->write(path, changed);
+    const auto written = root_->write(path, changed, growth_);
     if (!written) co_return problem(written.error().message);
     const auto line = 1 + std::count(content->begin(),
                                      content->begin() + static_cast<ptrdiff_t>(at), '\n');
@@ -90,18 +93,19 @@ class EditFile final : public Tool {
  private:
   ToolSpec spec_;
   std::shared_ptr<Folder> root_;   // shared by the file tools of one root
+  Growth growth_;
 };
 
 }  // namespace
 
-Result<std::shared_ptr<Tool>> make_write_file(const std::string& root) {
+Result<std::shared_ptr<Tool>> make_write_file(const std::string& root, Growth growth) {
   SWARM_TRY(auto folder, Folder::open(root, "write_file"));
-  return std::make_shared<WriteFile>(std::move(folder));
+  return std::make_shared<WriteFile>(std::move(folder), std::move(growth));
 }
 
-Result<std::shared_ptr<Tool>> make_edit_file(const std::string& root) {
+Result<std::shared_ptr<Tool>> make_edit_file(const std::string& root, Growth growth) {
   SWARM_TRY(auto folder, Folder::open(root, "edit_file"));
-  return std::make_shared<EditFile>(std::move(folder));
+  return std::make_shared<EditFile>(std::move(folder), std::move(growth));
 }
 
 }  // namespace swarm::tools::builtin

@@ -252,6 +252,12 @@ mcpServers:
   CHECK(refuses(kBase + "mcp: {a: {command: [x], headers: {a: b}}}\n", "belongs to url"));
   CHECK(refuses(kBase + "mcp: {a: {url: \"http://h/\", env: {a: b}}}\n", "belongs to command"));
   CHECK(refuses(kBase + "mcp: {a: {url: \"ftp://h/\"}}\n", "expected http:// or https://"));
+  CHECK(good(kBase + "tools: {edit_file: {root: x, disk: 2MiB}}\n").tools[0].program
+            .disk_bytes_max == 2 << 20);
+  CHECK(good(kBase + "tools: {write_file: {root: x}}\n").tools[0].program.disk_bytes_max ==
+        1 << 30);
+  CHECK(refuses(kBase + "tools: {read_file: {root: x, disk: 2MiB}}\n",
+                "belongs to tools that write"));
 }
 
 TEST_CASE("config: anchors work, bombs and depth do not") {

@@ -130,6 +130,38 @@ graph: {a: {agent: A, in: x}}
   CHECK(std::filesystem::exists(std::filesystem::path(result.directory) / "artifacts/result-1"));
 }
 
+TEST_CASE("run: the file tools of one folder fill it together only so far, each run anew") {
+  const TempDir dir;
+  const std::string root = dir.path().string();
+  for (int run = 0; run < 2; ++run) {
+    World world("agents: {A: {tools: [write_file, edit_file]}}\ngraph: {a: {agent: A, in: x}}\n"
+                "policy: {allow: [write_file, edit_file]}\n"
+                "tools:\n  write_file: {root: " + root + ", disk: 16KiB}\n"
+                "  edit_file: {root: " + root + "/., disk: 16KiB}\n");
+    const auto write = [](const std::string& path, size_t bytes) {
+      return Json{{"path", path}, {"content", std::string(bytes, 'x')}};
+    };
+    const std::string file = "file" + std::to_string(run);
+    world.model.call({{"", "write_file", write(file, 3000)}}, "A");
+    world.model.call({{"", "edit_file", Json{{"path", file}, {"old_text", std::string(3000, 'x')},
+                                             {"new_text", std::string(12000, 'y')}}}}, "A");
+    world.model.call({{"", "write_file", write("more", 1)}}, "A");
+    world.model.call({{"", "edit_file", Json{{"path", file}, {"old_text", std::string(12000, 'y')},
+                                             {"new_text", std::string(12500, 'z')}}}}, "A");
+    world.model.say("done", "A");
+    CHECK(world.run().ok);
+    CAPTURE(world.story());
+    const auto results = world.events("tool.result");
+    REQUIRE(results.size() == 4);
+    const std::string full = "not written: in this run the root folder has grown by 16384 bytes";
+    CHECK(results[0].data["is_error"] == false);
+    CHECK(results[1].data["is_error"] == false);
+    CHECK(results[2].data["text"].get<std::string>().find(full) == 0);
+    CHECK(results[3].data["text"].get<std::string>().find(full) == 0);
+    CHECK_FALSE(std::filesystem::exists(dir.path() / "more"));
+  }
+}
+
 TEST_CASE("run: a tool that cannot work here ends the run before any model call") {
   World world(R"(
 agents: {A: {tools: [shell]}}
