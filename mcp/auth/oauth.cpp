@@ -64,6 +64,7 @@ class OAuth final : public Authorizer {
   }
 
   Async<bool> challenged(HttpResponse answer, Headers sent) override {
+    unsettled_ = true;
     const BearerChallenge challenge = bearer_challenge(answer.headers);
     const std::string* used = find_header(sent, "Authorization");
     if (const std::string* nonce = find_header(answer.headers, "DPoP-Nonce")) nonce_ = *nonce;
@@ -91,7 +92,11 @@ class OAuth final : public Authorizer {
     co_return true;
   }
 
-  void accepted() override { accepted_ = true; }
+  void accepted() override {
+    accepted_ = true;
+    unsettled_ = false;
+  }
+  bool unsettled() const override { return unsettled_; }
 
  private:
   static HttpClient::Options http_options(const AuthOptions& options, const Url& server) {
@@ -442,6 +447,7 @@ class OAuth final : public Authorizer {
   std::string requested_;                  // scopes asked for so far
   int step_ups_ = 0;
   bool accepted_ = false;                  // the current token has worked
+  bool unsettled_ = false;
   std::shared_ptr<Channel<bool>> busy_;
 };
 

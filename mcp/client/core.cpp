@@ -104,11 +104,11 @@ void Core::settle_start(const std::exception_ptr& failure) {
   if (!failure) return;
   if (is_cancellation(failure)) std::rethrow_exception(failure);
   const Error error = start_error(failure);
-  bool unauthorized = false;
+  bool unauthorized = authorizer_ && authorizer_->unsettled();
   try {
     std::rethrow_exception(failure);
   } catch (const RpcException& e) {
-    unauthorized = e.details().http_status == 401;
+    unauthorized = unauthorized || e.details().http_status == 401;
   } catch (...) {
   }
   if (!stopped) set_state(unauthorized ? State::needs_auth : State::failed, error.message);
@@ -136,12 +136,13 @@ Async<> Core::close_peer(std::string reason) {
 Error Core::start_error(const std::exception_ptr& failure) const {
   const std::string prefix = "mcp server \"" + config_.name + "\": ";
   std::string text = prefix + "failed to start";
+  const bool asks = authorizer_ && authorizer_->unsettled();
   try {
     std::rethrow_exception(failure);
   } catch (const ErrorException& e) {
     text = e.error().kind == ErrorKind::timeout
                ? prefix + "not ready within " + std::to_string(config_.start_timeout.count()) +
-                     " ms"
+                     " ms" + (asks ? ": nobody has allowed it yet" : "")
                : e.error().message;
   } catch (const std::exception& e) {
     text = prefix + e.what();

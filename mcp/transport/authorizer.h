@@ -19,6 +19,8 @@ class Authorizer {
   virtual Async<bool> challenged(HttpResponse answer, Headers sent) = 0;
   // A request was neither 401 nor 403.
   virtual void accepted() = 0;
+  // It was challenged, and nothing has been accepted since.
+  virtual bool unsettled() const { return false; }
 };
 
 }  // namespace swarm::mcp

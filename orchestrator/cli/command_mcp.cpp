@@ -197,7 +197,8 @@ Result<int> run_call(const Options& options, CommandContext& context) {
 
 void print_doctor(const Json& report, std::ostream& out) {
   out << as_text(report["server"]) << ": " << as_text(report["state"]) << "\n";
-  if (report.contains("error")) out << "  error: " << as_text(report["error"]) << "\n";
+  for (const char* key : {"error", "advice"})
+    if (report.contains(key)) out << "  " << key << ": " << as_text(report[key]) << "\n";
   if (!report.contains("about")) return;
   const Json& about = report["about"];
   out << "  " << as_text(about["name"]) << " " << as_text(about["version"]) << ", "
@@ -231,7 +232,7 @@ struct Patient {
     };
     return out;
   }
-  void conclude(const McpVisit& seen) {
+  void conclude(const McpVisit& seen, const mcp::ServerConfig& server) {
     if (seen.start_error.empty())
       status.ready();
     else
@@ -240,6 +241,8 @@ struct Patient {
     report["quarantined"] = status.left_out;
     report["start_ms"] = seen.start_time.count();
     if (!seen.start_error.empty()) report["error"] = seen.start_error;
+    if (const std::string advice = run::advice_on(status.state, server); !advice.empty())
+      report["advice"] = advice;
   }
 };
 
@@ -263,7 +266,7 @@ Result<int> run_doctor(const Options& options, CommandContext& context) {
   visit_all(guests, options.target.trace, context);
   std::vector<Json> reports;
   for (size_t i = 0; i < guests.size(); ++i) {
-    patients[i].conclude(guests[i].seen);
+    patients[i].conclude(guests[i].seen, guests[i].server);
     if (!guests[i].seen.start_error.empty()) code = kExitEnvironment;
     reports.push_back(std::move(patients[i].report));
   }

@@ -49,6 +49,15 @@ std::string_view to_string(ServerState state) {
   return "unknown";
 }
 
+std::string advice_on(ServerState state, const mcp::ServerConfig& config) {
+  if (state != ServerState::needs_auth) return "";
+  const std::string auth = "mcp." + config.name + ".auth";
+  if (!config.auth) return "say " + auth + ": {} to sign in with a browser";
+  if (config.auth->grant != mcp::AuthOptions::Grant::code) return "look at " + auth;
+  return "open the URL that the log shows as mcp.auth.visit before start_timeout is over; with " +
+         auth + ".store, later runs need nobody";
+}
+
 // ---- One server.
 
 void ServerStatus::ready() {
@@ -195,8 +204,8 @@ Async<> Servers::start_one(Server& server) {
     server.status.ready();
   } else {
     server.status.failed(*why);
-    if (server.status.state == ServerState::needs_auth && !config.auth)
-      server.status.reason += "; say auth: {} for it to sign in with a browser";
+    if (const std::string advice = advice_on(server.status.state, config); !advice.empty())
+      server.status.reason += "; " + advice;
   }
   settle(server);
 }

@@ -28,6 +28,8 @@ using MakeSession = std::function<std::unique_ptr<mcp::Session>(
 // started again. disabled: nobody started it.
 enum class ServerState : uint8_t { starting, ready, degraded, needs_auth, failed, disabled };
 std::string_view to_string(ServerState state);
+// What a person can do about it; "" where that is not known.
+std::string advice_on(ServerState state, const mcp::ServerConfig& config);
 
 // How a server stands, from what its client tells. Pure; also for `swarm mcp doctor`.
 class ServerStatus {
