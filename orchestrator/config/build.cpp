@@ -216,6 +216,7 @@ class ConfigBuilder {
     for (const auto& [name, view] : root_.entries("mcp")) {
       if (!is_used(name, view)) continue;
       config_.server_uses[name].wait = *view.duration("wait");
+      config_.server_uses[name].per_agent = view.text("instance") == "per_agent";
       approve(name, view.texts("approved_tools"));
       mcp::ServerConfig server;
       server.name = name;

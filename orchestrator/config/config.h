@@ -59,6 +59,7 @@ enum class Pin : uint8_t { off, names, surface };
 struct ServerUse {
   bool required = false;                  // there is no run without it
   Milliseconds wait{5000};                // how long the first turn waits for one that is not
+  bool per_agent = false;                 // it keeps state: an instance for each
 };
 
 struct AgentEntry {

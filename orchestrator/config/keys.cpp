@@ -179,6 +179,10 @@ Type mcp_type() {
                    "how long the first turn waits for it when it is not required; later its tools "
                    "join between turns",
                    "5s"),
+          optional("instance", choice({"shared", "per_agent"}),
+                   "per_agent: it keeps state, so each agent has its own process, or HTTP session, "
+                   "from its first call on; max_concurrent is of each then",
+                   "shared"),
           optional("disabled", boolean(), "never started", false),
           optional("include_tools", list(text()), "only these; exact, or ending in *"),
           optional("exclude_tools", list(text()), "not these; wins over include_tools"),

@@ -184,6 +184,13 @@ class Checker {
     if (const Node* replay = says("replay"); replay != nullptr && says("record") != nullptr)
       problem(path + ".replay", "expected either \"record\" or \"replay\", found both",
               replay->place);
+    const Node& instance = child(server.value, "instance");
+    if (instance.is_text() && instance.text() == "per_agent")
+      for (const char* key : {"record", "replay"})
+        if (says(key) != nullptr)
+          problem(path + ".instance",
+                  std::string("expected shared, because ") + key + " is of one session",
+                  instance.place);
     const bool web = url.is_text() && !url.pending;
     if (web && !url.text().starts_with("http://") && !url.text().starts_with("https://"))
       problem(path + ".url", "expected http:// or https://, found \"" + url.text() + "\"",

@@ -6,6 +6,7 @@
 
 #include "engine/base/async/deadline.h"
 #include "engine/base/check.h"
+#include "orchestrator/run/agent_sessions.h"
 
 namespace swarm::run {
 namespace {
@@ -173,6 +174,38 @@ mcp::ClientHooks Servers::hooks(Server& server) {
   return out;
 }
 
+void Servers::record_instance(const Server& server, const std::string& agent,
+                              const Json& details) {
+  Json data{{"server", server.config->name}, {"agent", agent}, {"state", details["state"]}};
+  if (const std::string reason = text_of(details, "reason"); !reason.empty())
+    data["reason"] = without_secrets(reason, *server.config);
+  recorder_.event("mcp.instance", data);
+}
+
+std::unique_ptr<mcp::Session> Servers::make(Server& server, Executor executor,
+                                            const MakeSession& make_session) {
+  mcp::ServerConfig traced = *server.config;
+  traced.trace_id = trace_id_;
+  if (!server.use.per_agent)
+    return make_session(std::move(traced), std::move(executor), log_, hooks(server));
+  // The state of the server is that of its first instance; of the others the journal has their own.
+  const auto make_one = [this, &server, traced, executor, make_session](const std::string& agent) {
+    mcp::ClientHooks hooks_of_one = hooks(server);
+    if (!agent.empty())
+      hooks_of_one.on_event = [this, &server, agent](std::string_view, std::string_view event,
+                                                     const Json& details) {
+        if (event == "progress") record_progress(server, details);
+        if (event == "state" && text_of(details, "state") != "stopped")
+          record_instance(server, agent, details);
+      };
+    return make_session(traced, executor, log_, std::move(hooks_of_one));
+  };
+  return std::make_unique<AgentSessions>(
+      server.config->name, make_one, [this, &server](const std::string& agent) {
+        record_instance(server, agent, Json{{"state", "ready"}, {"reason", "the first one"}});
+      });
+}
+
 void Servers::start(Nursery& nursery, const MakeSession& make_session) {
   begun_ = clock_.now();
   for (const std::string& name : config_.disabled_servers)
@@ -181,9 +214,7 @@ void Servers::start(Nursery& nursery, const MakeSession& make_session) {
   for (const auto& server : servers_) {
     recorder_.event("mcp.start", {{"server", server->config->name}, {"trace", trace_id_}});
     record(*server);
-    mcp::ServerConfig traced = *server->config;
-    traced.trace_id = trace_id_;
-    server->session = make_session(std::move(traced), nursery.executor(), log_, hooks(*server));
+    server->session = make(*server, nursery.executor(), make_session);
   }
   for (const auto& server : servers_)
     nursery.start([this, one = server.get()]() -> Async<> { return start_one(*one); });
@@ -295,11 +326,15 @@ Async<> Servers::stop() {
 }
 
 void Servers::record_metrics(const Server& server) {
+  const auto record_one = [&](const Json& metrics) {
+    if (!metrics.is_object()) return;      // a double of a test
+    Json data{{"server", server.config->name}};
+    data.update(metrics);
+    recorder_.event("mcp.metrics", data);
+  };
   const Json metrics = server.session->metrics();
-  if (!metrics.is_object()) return;        // a double of a test
-  Json data{{"server", server.config->name}};
-  data.update(metrics);
-  recorder_.event("mcp.metrics", data);
+  if (!metrics.is_array()) return record_one(metrics);
+  for (const Json& instance : metrics) record_one(instance);
 }
 
 // A failure must not cancel the others.

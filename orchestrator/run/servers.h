@@ -90,6 +90,9 @@ class Servers {
     TimePoint next_progress = {};
   };
   mcp::ClientHooks hooks(Server& server);
+  std::unique_ptr<mcp::Session> make(Server& server, Executor executor,
+                                     const MakeSession& make_session);
+  void record_instance(const Server& server, const std::string& agent, const Json& details);
   Async<> start_one(Server& server);
   Async<> stop_one(mcp::Session& session);
   void settle(Server& server);

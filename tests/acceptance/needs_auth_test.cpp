@@ -33,8 +33,9 @@ struct Locked {
   // more: keys of the server.
   void write(const std::string& more) {
     test::write_file(dir.path() / "script.json", R"({"replies": [{"content": "went on"}]})");
-    test::write_file(file, "schema: swarm/v1\nmodels: {m: {provider: scripted, script: script.json}}"
-                           "\nagents: {A: {tools: [web/t]}}\ngraph: {a: {agent: A, in: x}}\n"
+    test::write_file(file, "schema: swarm/v1\n"
+                           "models: {m: {provider: scripted, script: script.json}}\n"
+                           "agents: {A: {tools: [web/t]}}\ngraph: {a: {agent: A, in: x}}\n"
                            "journal: {dir: " + (dir.path() / "runs").string() +
                                "}\nmcp: {web: {url: \"" + site.url() + "\"" + more + "}}\n");
   }

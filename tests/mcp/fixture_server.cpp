@@ -19,6 +19,7 @@ using swarm::Json;
 
 std::string mode;
 std::vector<Json> held;       // calls of "reorder" that wait for their partner
+Json notes = Json::array();   // what "note" was told
 std::vector<Json> answers;    // what the client answered to our requests
 
 void write_raw(const std::string& text) {
@@ -153,7 +154,7 @@ void list(const Json& id, const Json& params) {
   } else {
     for (const char* name : {"echo", "add", "fail", "hang", "die", "media", "reorder", "rpc_error",
                              "null_id", "answers", "environment", "late", "a.b", "a/b", "steps",
-                             "announce"})
+                             "announce", "note"})
       tools.push_back(tool(name));
     tools[0]["annotations"] = Json{{"readOnlyHint", true}};
     tools[1]["annotations"] = Json{{"idempotentHint", true}};
@@ -222,6 +223,9 @@ void call(const Json& id, const Json& params) {
     reply(id, text_result(all));
   } else if (name == "steps") {
     steps(id, params);
+  } else if (name == "note") {       // keeps what it is told, and tells all of it
+    notes.push_back(arguments.value("text", ""));
+    reply(id, text_result(swarm::dump_json(notes)));
   } else if (name == "announce") {
     send(Json{{"jsonrpc", "2.0"}, {"method", "notifications/tools/list_changed"}});
     reply(id, text_result("announced"));

@@ -77,7 +77,7 @@ TEST_CASE("recording: what happened with a server happens again without it") {
   CHECK(again.run([&](Session& session) -> Async<> {
     CHECK(session.info().name == "fixture");
     CHECK(session.info().instructions == "be kind");
-    CHECK(session.tools().size() == 16);
+    CHECK(session.tools().size() == 17);
     co_await talk(session, replayed);
   }).empty());
   CHECK(replayed == live);

@@ -45,7 +45,7 @@ TEST_CASE("mcp: a server that behaves: handshake, tools, calls, clean end") {
     CHECK(session.info().version == "1.2");
     CHECK(session.info().protocol_version == "2025-11-25");
     CHECK(session.info().instructions == "be kind");
-    CHECK(session.tools().size() == 16);  // "broken" is quarantined
+    CHECK(session.tools().size() == 17);  // "broken" is quarantined
     const tools::ToolSpec& spec = tool(session, "fix__echo").spec();
     CHECK(spec.origin == "mcp:fix");
     CHECK(spec.server == "fix");
@@ -224,12 +224,12 @@ TEST_CASE("mcp: a server that comes back with other tools says so, without a not
   test::write_file(version, "1.2");
   rig.config.env["FIXTURE_VERSION"] = version;
   CHECK(rig.run([&](Session& session) -> Async<> {
-    CHECK(session.tools().size() == 16);
+    CHECK(session.tools().size() == 17);
     test::write_file(version, "2.0");
     co_await call(session, "fix__die", Json::object());
     CHECK(rig.log_text.str().find("mcp.tools.changed") == std::string::npos);
     co_await echoes(session);
-    CHECK(session.tools().size() == 15);
+    CHECK(session.tools().size() == 16);
   }).empty());
   const std::string log = rig.log_text.str();
   CHECK(log.find("mcp.tools.changed") != std::string::npos);

@@ -10,7 +10,7 @@
 
 #include "engine/base/async/deadline.h"
 #include "orchestrator/run/servers.h"
-#include "tests/orchestrator/run/world.h"
+#include "tests/orchestrator/run/real_servers.h"
 #include "tests/support/process.h"
 #include "tools/scripted_tool.h"
 
@@ -19,21 +19,6 @@ using namespace swarm::test;
 using namespace std::chrono_literals;
 
 namespace {
-
-const std::string kFixture = MCP_FIXTURE_SERVER;
-
-void use_real_servers(World& world) {
-  world.settings.make_session = [](mcp::ServerConfig config, Executor executor, Log& log,
-                                   mcp::ClientHooks hooks) -> std::unique_ptr<mcp::Session> {
-    return mcp::make_client(std::move(config), std::move(executor), log, std::move(hooks));
-  };
-}
-
-std::string server(const std::string& name, const std::string& mode,
-                   const std::string& more = "") {
-  return "  " + name + ": {command: [" + kFixture + ", " + mode + "], protocol: legacy" + more +
-         "}\n";
-}
 
 // "starting, failed": the states of one server in their order.
 std::string states(const World& world, const std::string& server) {
