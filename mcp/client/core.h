@@ -14,6 +14,7 @@
 #include "mcp/client/asks.h"
 #include "mcp/client/metrics.h"
 #include "mcp/client/peer.h"
+#include "mcp/client/shown_tools.h"
 #include "mcp/mcp.h"
 #include "mcp/message/header_value.h"
 #include "mcp/transport/authorizer.h"
@@ -160,7 +161,7 @@ class Core : public std::enable_shared_from_this<Core> {
   int32_t in_use_ = 0;
   TimePoint used_;                 // when it last was
   std::shared_ptr<Channel<bool>> idle_stop_, idle_ended_;  // shared with the loop
-  std::map<std::string, Json> shown_;  // tools of a remembered list, by name
+  ShownTools shown_;               // of a remembered list
   std::string shown_version_;      // of the server that had it
   Metrics metrics_;
   int64_t traced_ = 0;             // calls without an id of their own

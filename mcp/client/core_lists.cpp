@@ -152,6 +152,10 @@ void Core::take_tools(std::vector<Json> found, bool noticed) {
   const bool again = listed_;
   remember(found);
   adopt_tools(std::move(found));
+  shown_.compare([this](const std::string& name) {
+    const auto known = known_tools_.find(name);
+    return known != known_tools_.end() ? &known->second.definition : nullptr;
+  });
   if (again) tell_difference(before, noticed);
 }
 

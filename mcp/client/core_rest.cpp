@@ -10,15 +10,6 @@ namespace {
 
 using std::chrono::milliseconds;
 
-// What a model, a policy and a person were told about a tool. Member order is irrelevant.
-nlohmann::json told(const Json& definition) {
-  nlohmann::json out = nlohmann::json::object();
-  for (const char* key : {"title", "description", "inputSchema", "annotations"})
-    if (const auto found = definition.find(key); found != definition.end())
-      out[key] = nlohmann::json::parse(dump_json(*found), nullptr, false);
-  return out;
-}
-
 }  // namespace
 
 // ---- The first start is put off.
@@ -30,7 +21,7 @@ bool Core::adopt_remembered() {
   capabilities_ = std::move(offer->capabilities);
   kind_ = config_.url.empty() ? TransportKind::stdio : TransportKind::http;
   adopt_tools(std::move(offer->tools));
-  for (const auto& [name, tool] : known_tools_) shown_[name] = tool.definition;
+  for (const auto& [name, tool] : known_tools_) shown_.show(name, tool.definition);
   shown_version_ = info_.version;
   resting_ = true;
   log_.info("mcp.server.remembered", {{"server", config_.name},
@@ -58,15 +49,11 @@ void Core::remember(const std::vector<Json>& tools) {
 // A tool that is not what the remembered list said has been chosen, checked and allowed for
 // something else: its call is refused, and the next run sees it as it is.
 void Core::check_unchanged(const std::string& tool) const {
-  const auto shown = shown_.find(tool);
-  if (shown == shown_.end()) return;
-  const auto now = known_tools_.find(tool);
-  if (now != known_tools_.end() && told(now->second.definition) == told(shown->second)) return;
-  const std::string what =
-      now == known_tools_.end() ? "is not offered any more" : "has changed";
+  const std::string_view complaint = shown_.complaint(tool);
+  if (complaint.empty()) return;
   throw ErrorException(peer_->about(
       ErrorKind::environment,
-      "its tool \"" + tool + "\" " + what +
+      "its tool \"" + tool + "\" " + std::string(complaint) +
           " since its list was remembered; the next run knows the new list"));
 }
 

@@ -3,10 +3,12 @@
 
 #include <csignal>
 #include <filesystem>
+#include <map>
 
 #include "engine/base/async/deadline.h"
 #include "engine/base/async/nursery.h"
 #include "mcp/client/list_cache.h"
+#include "mcp/client/shown_tools.h"
 #include "tests/mcp/fixture_rig.h"
 
 namespace swarm::mcp {
@@ -148,6 +150,39 @@ TEST_CASE("lazy: a tool of another version of the server is not called unseen") 
     const std::string text = co_await text_of_call(session, "fix__echo");
     CHECK(text == "{}");
   }).empty());
+}
+
+TEST_CASE("lazy: definitions are compared when a list arrives, however many calls come") {
+  const auto definition = [](const char* text) { return parse_json(text).value(); };
+  ShownTools shown;
+  CHECK(shown.empty());
+  shown.show("same", definition(R"({"name":"same","description":"d","inputSchema":{"a":1,"b":2}})"));
+  shown.show("other", definition(R"({"description":"d"})"));
+  shown.show("gone", definition(R"({"description":"d"})"));
+  CHECK(shown.complaint("other").empty());          // no list has arrived yet
+  std::map<std::string, Json> offered{
+      {"same", definition(R"({"inputSchema":{"b":2,"a":1},"description":"d","_meta":{"x":1}})")},
+      {"other", definition(R"({"description":"d","annotations":{"readOnlyHint":true}})")},
+      {"new", definition(R"({"description":"never shown"})")}};
+  int asked = 0;
+  const auto look = [&](const std::string& name) -> const Json* {
+    ++asked;
+    const auto found = offered.find(name);
+    return found != offered.end() ? &found->second : nullptr;
+  };
+  shown.compare(look);
+  CHECK(asked == 3);
+  for (int call = 0; call < 1000; ++call) {
+    CHECK(shown.complaint("same").empty());
+    CHECK(shown.complaint("new").empty());
+    CHECK(shown.complaint("other") == "has changed");
+    CHECK(shown.complaint("gone") == "is not offered any more");
+  }
+  CHECK(asked == 3);
+  offered["gone"] = offered["other"] = definition(R"({"description":"d"})");
+  shown.compare(look);                              // the server has thought better of it
+  CHECK(shown.complaint("other").empty());
+  CHECK(shown.complaint("gone").empty());
 }
 
 TEST_CASE("lazy: calls that come together start one server") {
