@@ -156,7 +156,7 @@ TEST_CASE("lazy: definitions are compared when a list arrives, however many call
   const auto definition = [](const char* text) { return parse_json(text).value(); };
   ShownTools shown;
   CHECK(shown.empty());
-  shown.show("same", definition(R"({"name":"same","description":"d","inputSchema":{"a":1,"b":2}})"));
+  shown.show("same", definition(R"({"description":"d","inputSchema":{"a":1,"b":2}})"));
   shown.show("other", definition(R"({"description":"d"})"));
   shown.show("gone", definition(R"({"description":"d"})"));
   CHECK(shown.complaint("other").empty());          // no list has arrived yet
