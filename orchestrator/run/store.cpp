@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <utility>
 
 namespace swarm::run {
 namespace {
@@ -49,6 +50,11 @@ std::vector<RunSummary> list_runs(const std::string& dir) {
     damaged.outcome = "damaged";
     out.push_back(damaged);
   }
+  // Times are written with the same width: they sort as text. By name where they are the same.
+  std::stable_sort(out.begin(), out.end(), [](const RunSummary& a, const RunSummary& b) {
+    return std::make_pair(a.started.empty(), a.started) <
+           std::make_pair(b.started.empty(), b.started);
+  });
   return out;
 }
 

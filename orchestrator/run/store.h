@@ -14,7 +14,7 @@ namespace swarm::run {
 struct RunSummary {
   std::string id;
   std::string directory;
-  std::string started;         // time of run.start
+  std::string started;         // time of run.start; empty when it is not known
   std::string name;            // of the swarm
   std::string outcome;         // "unfinished" without run.end, "damaged" when it cannot be read
   Json answer;
@@ -22,7 +22,8 @@ struct RunSummary {
   double wall_ms = 0;
 };
 
-// By id, oldest first. A missing directory holds no runs.
+// Oldest first; those without a time of their start (damaged, or cut off before) last. A missing
+// directory holds no runs.
 std::vector<RunSummary> list_runs(const std::string& dir);
 
 // The journal of a run that is named by its id in `dir` or by its directory.

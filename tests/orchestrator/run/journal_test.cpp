@@ -134,7 +134,7 @@ TEST_CASE("journal: times are UTC with milliseconds") {
         "2026-11-21T03:44:31.007Z");
 }
 
-TEST_CASE("store: runs are listed by id with their outcome") {
+TEST_CASE("store: runs are listed with their outcome, those without a time last") {
   const test::TempDir dir;
   CHECK(list_runs((dir.path() / "none").string()).empty());
   const ManualClock clock;
