@@ -1,10 +1,14 @@
 // swarm graph — the declared graph of a file, or the graph of each round of a run.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <filesystem>
+#include <fstream>
 
 #include "engine/base/json.h"
+#include "orchestrator/cli/checks.h"
 #include "orchestrator/cli/commands.h"
 #include "orchestrator/cli/files.h"
+#include "orchestrator/config/yaml.h"
 #include "orchestrator/run/store.h"
 
 namespace swarm::cli {
@@ -49,6 +53,36 @@ std::vector<Picture> pictures_of(const config::Config& config) {
   return out;
 }
 
+// The file that was recorded beside the journal. Only its names are read: what it speaks of
+// (weights, variables of the environment) need not be there any more.
+config::Node recorded_file(const run::StoredRun& stored) {
+  std::ifstream file(stored.summary.directory + "/swarm.yaml", std::ios::binary);
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  config::Sources sources;
+  std::vector<config::Problem> problems;
+  return config::parse_yaml(text, "swarm.yaml", stored.summary.directory, sources, problems);
+}
+
+// The tasks in the order of the file, and which waits for which.
+Picture tasks_of(const run::StoredRun& stored) {
+  Picture out{.title = stored.summary.name, .nodes = {}, .arrows = {}};
+  for (const run::Event& event : stored.journal.events)
+    if (event.type == "run.start")
+      for (const Json& task : event.data.value("tasks", Json::array()))
+        out.nodes.push_back(task.get<std::string>());
+  const auto known = [&](const std::string& name) {
+    return std::find(out.nodes.begin(), out.nodes.end(), name) != out.nodes.end();
+  };
+  const config::Node file = recorded_file(stored);
+  for (const std::string& task : out.nodes)
+    for (const config::Node& before :
+         config::child(config::child(config::child(file, "graph"), task), "after").items)
+      if (before.is_text() && known(before.text()))
+        out.arrows.push_back({before.text(), task, ""});
+  return out;
+}
+
+// Of each round; of several tasks also how they hang together.
 std::vector<Picture> pictures_of(const run::StoredRun& stored) {
   std::vector<Picture> out;
   for (const run::Event& event : stored.journal.events) {
@@ -64,13 +98,15 @@ std::vector<Picture> pictures_of(const run::StoredRun& stored) {
                                 edge.at("to").get<std::string>(), dump_json(edge.at("score"))});
     out.push_back(std::move(picture));
   }
+  Picture tasks = tasks_of(stored);
+  if (out.empty() || tasks.nodes.size() > 1) out.insert(out.begin(), std::move(tasks));
   return out;
 }
 
 // A title is free text; node names are letters, digits, _ and -.
 std::string escaped(const std::string& title, const char* quote) {
   std::string out;
-  for (const char c : title)
+  for (const char c : visible(title))
     if (c == '"')
       out += quote;
     else
@@ -126,6 +162,25 @@ void print_json(const std::vector<Picture>& pictures, std::ostream& out) {
   out << dump_json({{"graphs", graphs}}) << "\n";
 }
 
+bool is_run(const GraphOptions& options) {
+  std::error_code ignored;
+  const auto has_journal = [&](const std::filesystem::path& directory) {
+    return std::filesystem::exists(directory / "journal.jsonl", ignored);
+  };
+  return has_journal(std::filesystem::path(options.dir) / options.source) ||
+         has_journal(options.source);
+}
+
+// As "swarm run" ends where there is no such file.
+Error neither(const GraphOptions& options) {
+  std::vector<std::string> ids;
+  for (const run::RunSummary& known : run::list_runs(options.dir)) ids.push_back(known.id);
+  const std::string near = did_you_mean(options.source, ids);
+  return environment_error("\"" + options.source + "\" is neither a file nor a run in \"" +
+                           options.dir + "\"" +
+                           (near.empty() ? "" : "; did you mean \"" + near + "\"?"));
+}
+
 Result<int> run_graph(const GraphOptions& options, CommandContext& context) {
   context.json = options.format == "json";
   std::vector<Picture> pictures;
@@ -135,6 +190,8 @@ Result<int> run_graph(const GraphOptions& options, CommandContext& context) {
         load_swarm({.file = options.source, .inputs = {}, .sets = {}}, false, context);
     if (!loaded.config) return loaded.code;
     pictures = pictures_of(*loaded.config);
+  } else if (!is_run(options)) {
+    return neither(options);
   } else {
     SWARM_TRY(const run::StoredRun stored, run::open_run(options.dir, options.source));
     pictures = pictures_of(stored);

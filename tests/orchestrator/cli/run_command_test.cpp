@@ -247,7 +247,13 @@ TEST_CASE("cli: missing files, runs and wrong flags are objects too; nothing els
   CHECK(only(run({"run", project.file, "--in", "task=x", "--run-id", "r1", "--json"}))["message"] ==
         "run \"r1\" exists already");
   const Ran graph = run({"graph", "none.yaml", "--dir", project.runs, "--format", "json"});
-  CHECK(only(graph)["kind"] == "invalid_input");
+  const Json neither = only(graph);
+  CHECK(graph.code == 3);  // as "run" of a missing file
+  CHECK(neither["kind"] == "environment");
+  CHECK(neither["message"] ==
+        "\"none.yaml\" is neither a file nor a run in \"" + project.runs + "\"");
+  const std::string near = run({"graph", "r2", "--dir", project.runs}).err;
+  CHECK(near.find("did you mean \"r1\"?") != std::string::npos);
 }
 
 TEST_CASE("cli: what failed is said once, and a single agent has no rounds") {
