@@ -13,6 +13,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <iomanip>
+#include <iostream>
 #include <streambuf>
 
 #include "engine/base/units.h"
@@ -59,9 +60,15 @@ std::string headline(const run::RunResult& result) {
   return "run failed: " + (result.outcome == "failed" ? "" : result.outcome + ": ") + result.error;
 }
 
+// An answer as it is; on a terminal it never moves the cursor.
+std::string on_screen(const Json& value, const std::ostream& out) {
+  const std::string text = as_text(value);
+  return &out == &std::cout && ::isatty(STDOUT_FILENO) == 1 ? visible(text) : text;
+}
+
 void print_summary(const run::RunResult& result, std::ostream& out, std::ostream& err) {
   const run::Totals& t = result.totals;
-  err << headline(result) << "\n  "
+  err << visible(headline(result)) << "\n  "
       << (result.rounds > 0 ? counted(result.rounds, "round") + ", " : "")
       << counted(t.model_calls, "model call") << ", " << counted(t.tool_calls, "tool call") << ", "
       << format_duration(result.wall)
@@ -73,12 +80,12 @@ void print_summary(const run::RunResult& result, std::ostream& out, std::ostream
   for (const auto& [server, why] : result.servers_missing)
     err << "  without the tools of server " << server << ": " << visible(why) << "\n";
   if (!result.ok && !result.best.is_null())
-    err << "  best so far: " << as_text(result.best) << "\n";
+    err << "  best so far: " << visible(as_text(result.best)) << "\n";
   if (result.ok && result.outputs.is_object() && !result.outputs.empty()) {
     for (const auto& [name, value] : result.outputs.items())
-      out << name << ": " << as_text(value) << "\n";
+      out << name << ": " << on_screen(value, out) << "\n";
   } else if (result.ok) {
-    out << as_text(result.answer) << "\n";
+    out << on_screen(result.answer, out) << "\n";
   }
 }
 

@@ -1,7 +1,10 @@
 // swarm runs — what was run, from the journals.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <filesystem>
 
+#include "engine/base/utf8.h"
+#include "orchestrator/cli/checks.h"
 #include "orchestrator/cli/commands.h"
 #include "orchestrator/cli/text.h"
 #include "orchestrator/run/store.h"
@@ -17,6 +20,22 @@ struct RunsOptions {
 
 std::string answer_text(const Json& answer) { return answer.is_null() ? "-" : as_text(answer); }
 
+constexpr size_t kShownBytesMax = 200;   // of one text of models, tools and servers
+
+// At most kShownBytesMax, whole characters.
+std::string shortened(std::string text) {
+  if (text.size() <= kShownBytesMax) return text;
+  text.resize(kShownBytesMax);
+  text.resize(text.size() - utf8_incomplete_tail(text));
+  return text + " ...";
+}
+
+std::string on_one_line(std::string text) {
+  std::replace_if(
+      text.begin(), text.end(), [](char c) { return c == '\n' || c == '\r' || c == '\t'; }, ' ');
+  return shortened(std::move(text));
+}
+
 Result<int> run_list(const RunsOptions& options, CommandContext& context) {
   std::error_code ignored;
   if (!std::filesystem::is_directory(options.dir, ignored))
@@ -25,21 +44,42 @@ Result<int> run_list(const RunsOptions& options, CommandContext& context) {
     if (options.json) {
       context.out << dump_json(to_json(summary)) << "\n";
     } else {
-      context.out << summary.id << "  " << summary.started << "  " << summary.name << "  "
-                  << summary.outcome << "  " << answer_text(summary.answer) << "\n";
+      const std::string started = summary.started.empty() ? "-" : summary.started;
+      context.out << visible(on_one_line(summary.id) + "  " + started + "  " +
+                             on_one_line(summary.name) + "  " + summary.outcome + "  " +
+                             on_one_line(answer_text(summary.answer)))
+                  << "\n";
     }
   }
   return kExitOk;
+}
+
+// What people want of an event, in this order; the rest (scores, seeds, usage) is for --json.
+constexpr const char* kShownKeys[] = {
+    "task",   "target",    "round",   "server",     "agent",     "turn",       "call",
+    "call_id", "tool",     "name",    "version",    "protocol",  "state",      "reason",
+    "why",    "origin",    "kind",    "inputs",     "from",      "to",         "goal",
+    "arguments", "allowed", "rule",   "by",         "reasoning", "content",    "tool_calls",
+    "malformed_calls", "finish", "status", "is_complete", "next_goal", "answer_from", "public",
+    "private", "answer",   "query",   "key",        "text",      "is_error",   "tools",
+    "ok",     "outcome",   "output",  "best",       "error"};
+
+// Texts keep their quotes: their line ends are escaped, and they end where they end.
+std::string value_text(const Json& value) {
+  if (value.is_string()) return dump_json(Json(shortened(value.get<std::string>())));
+  return shortened(dump_json(value));
 }
 
 // One line per event for people.
 std::string line_of(const run::Event& event) {
   std::string out = (event.ts.size() > 11 ? event.ts.substr(11, 12) : event.ts) + "  " + event.type;
   out.resize(std::max(out.size(), size_t{32}), ' ');
-  for (const char* key : {"round", "agent", "turn", "tool", "from", "to", "goal", "status",
-                          "public", "private", "query", "key", "text", "outcome", "error"})
-    if (event.data.contains(key) && event.data[key] != "")
-      out += " " + std::string(key) + "=" + dump_json(event.data[key]);
+  for (const char* key : kShownKeys) {
+    const auto found = event.data.find(key);
+    if (found == event.data.end() || found->is_null() || *found == "" || *found == Json::array())
+      continue;
+    out += " " + std::string(key) + "=" + value_text(*found);
+  }
   if (event.type == "topology")
     for (const Json& edge : event.data.at("edges"))
       out += " " + as_text(edge.at("from")) + "->" + as_text(edge.at("to"));
@@ -66,13 +106,15 @@ Result<int> run_show(const RunsOptions& options, CommandContext& context) {
     context.out << dump_json(out) << "\n";
     return kExitOk;
   }
-  for (const run::Event& event : stored.journal.events) context.out << line_of(event) << "\n";
-  context.out << stored.summary.id << ": " << stored.summary.outcome << ", answer "
-              << answer_text(stored.summary.answer) << "\n";
+  for (const run::Event& event : stored.journal.events)
+    context.out << visible(line_of(event)) << "\n";
+  context.out << visible(stored.summary.id + ": " + stored.summary.outcome + ", answer " +
+                         answer_text(stored.summary.answer))
+              << "\n";
   const std::vector<run::Event>& events = stored.journal.events;
   if (!events.empty() && events.back().type == "run.end")
-    context.out << "usage:" << usage_text(events.back().data.value("usage", Json::object()))
-                << "\n";
+    context.out << "usage:"
+                << visible(usage_text(events.back().data.value("usage", Json::object()))) << "\n";
   return kExitOk;
 }
 
