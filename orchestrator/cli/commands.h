@@ -80,7 +80,7 @@ int run_program(int argc, const char* const* argv, std::istream& in, std::ostrea
 // Returns the exit code. text: what people read, "" = made from the errors.
 int report_errors(std::span<const Error> errors, const std::string& text, CommandContext& context);
 
-// Whole text of a file, or of `in` when path is "-". Error kind: environment.
+// Whole text of a file, or of `in` when path is "-". Errors: engine/base/text_file.h.
 Result<std::string> read_text(const std::string& path, std::istream& in);
 
 }  // namespace swarm::cli

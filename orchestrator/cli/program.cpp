@@ -5,13 +5,12 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <fstream>
-#include <iterator>
 #include <optional>
 #include <vector>
 
 #include "engine/base/check.h"
 #include "engine/base/json.h"
+#include "engine/base/text_file.h"
 #include "engine/base/utf8.h"
 #include "orchestrator/cli/checks.h"
 #include "orchestrator/cli/commands.h"
@@ -194,13 +193,7 @@ int run_program(int argc, const char* const* argv, std::istream& in, std::ostrea
 }
 
 Result<std::string> read_text(const std::string& path, std::istream& in) {
-  if (path == "-") return std::string(std::istreambuf_iterator<char>(in), {});
-  try {  // reading a directory throws inside the stream buffer
-    std::ifstream file(path, std::ios::binary);
-    if (file) return std::string(std::istreambuf_iterator<char>(file), {});
-  } catch (const std::ios_base::failure&) {
-  }
-  return environment_error("cannot read file \"" + path + "\"");
+  return path == "-" ? read_text_stream(in, "stdin") : read_text_file(path);
 }
 
 }  // namespace swarm::cli

@@ -4,10 +4,9 @@
 #include <charconv>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 
 #include "engine/base/caret.h"
+#include "engine/base/text_file.h"
 #include "engine/base/utf8.h"
 #include "orchestrator/config/build.h"
 #include "orchestrator/config/expression.h"
@@ -426,16 +425,14 @@ Loaded load_text(const std::string& text, const std::string& name, const std::st
 }
 
 Loaded load_file(const std::string& path, const LoadOptions& options) {
-  std::error_code ignored;
-  std::ifstream in(path, std::ios::binary);
-  if (!in || fs::is_directory(path, ignored)) {
+  const Result<std::string> text = read_text_file(path);
+  if (!text) {
+    const Error error = text.error();
     Loaded out;
-    out.problems.push_back(
-        {"cannot read file \"" + path + "\"", {{path, 0, 0}, 1}, ErrorKind::environment});
+    out.problems.push_back({error.message, {{path, 0, 0}, 1}, error.kind});
     return out;
   }
-  const std::string text{std::istreambuf_iterator<char>(in), {}};
-  return load_text(text, path, fs::path(path).parent_path().string(), options);
+  return load_text(*text, path, fs::path(path).parent_path().string(), options);
 }
 
 }  // namespace swarm::config

@@ -2,10 +2,9 @@
 
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <optional>
 
+#include "engine/base/text_file.h"
 #include "orchestrator/config/repetitions.h"
 
 namespace swarm::config {
@@ -119,11 +118,7 @@ void add_server(Node& document, const Place& place, const std::string& name, con
 
 Result<std::vector<mcp::ImportedServer>> read_mcp_list(const std::string& path, Sources& sources,
                                                        std::vector<Problem>& problems) {
-  std::error_code ignored;
-  std::ifstream in(path, std::ios::binary);
-  if (!in || fs::is_directory(path, ignored))
-    return environment_error("cannot read file \"" + path + "\"");
-  const std::string text{std::istreambuf_iterator<char>(in), {}};
+  SWARM_TRY(const std::string text, read_text_file(path));
   const std::string extension = fs::path(path).extension().string();
   if (extension != ".yaml" && extension != ".yml") return mcp::import_servers(text, path);
   const Node node = parse_yaml(text, path, fs::path(path).parent_path().string(), sources,

@@ -7,10 +7,9 @@
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <sstream>
 
+#include "engine/base/text_file.h"
 #include "engine/base/utf8.h"
 
 namespace swarm::config {
@@ -178,16 +177,18 @@ class Builder final : public YAML::EventHandler {
   Node load_file(const std::string& path, const YAML::Mark& mark, int width) {
     const int shown = width + 6;  // with the tag
     const fs::path full = fs::path(directory_) / path;
-    std::error_code ignored;
-    std::ifstream in(full, std::ios::binary);
-    if (!in || fs::is_directory(full, ignored)) {
-      problems_.push_back({"cannot read file \"" + full.lexically_normal().string() + "\"",
-                           place(mark, shown), ErrorKind::environment});
+    const std::string shown_name = full.lexically_normal().string();
+    const Result<std::string> read = read_text_file(full.string());
+    if (!read) {
+      const ErrorKind kind = read.error().kind;
+      std::string why = "cannot read file \"" + shown_name + "\"";
+      if (kind != ErrorKind::environment) why = shown_name + ": " + read.error().message;
+      const Place where = place(mark, shown);
+      problems_.push_back({std::move(why), where, kind});
       return leaf(mark, nullptr, shown);
     }
-    const std::string text{std::istreambuf_iterator<char>(in), {}};
+    const std::string& text = *read;
     const std::string extension = full.extension().string();
-    const std::string shown_name = full.lexically_normal().string();
     if (extension == ".yaml" || extension == ".yml") {
       if (files_deep_ >= 8) {
         problem("!file nested deeper than 8 files", mark, shown);

@@ -1,12 +1,11 @@
 #include "orchestrator/models/models.h"
 
 #include <boost/regex.hpp>
-#include <fstream>
-#include <iterator>
 #include <set>
 #include <utility>
 
 #include "engine/base/json.h"
+#include "engine/base/text_file.h"
 #include "engine/base/units.h"
 #include "orchestrator/config/usage.h"
 #include "orchestrator/models/yaml_words.h"
@@ -58,9 +57,7 @@ Result<agents::ScriptedModel::Step> parse_step(const Json& json, const std::stri
 
 Result<std::unique_ptr<agents::ScriptedModel>> open_script(const std::string& path,
                                                            const Clock& clock) {
-  std::ifstream in(path, std::ios::binary);
-  if (!in) return environment_error("cannot read script \"" + path + "\"");
-  const std::string text{std::istreambuf_iterator<char>(in), {}};
+  SWARM_TRY(const std::string text, read_text_file(path));
   SWARM_TRY(std::vector<agents::ScriptedModel::Step> steps, parse_script(text, path));
   auto model = std::make_unique<agents::ScriptedModel>(clock);
   for (agents::ScriptedModel::Step& step : steps) model->then(std::move(step));
