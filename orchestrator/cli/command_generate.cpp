@@ -10,6 +10,7 @@
 #include "orchestrator/cli/engine_options.h"
 #include "orchestrator/cli/generation_batch.h"
 #include "orchestrator/cli/interrupt.h"
+#include "orchestrator/cli/utf8_text.h"
 
 namespace swarm::cli {
 namespace {
@@ -87,10 +88,12 @@ Result<std::vector<std::vector<engine::ChatMessage>>> read_chats(const GenerateO
     SWARM_TRY(auto messages, parse_messages(text, options.messages));
     chats.push_back(std::move(messages));
   } else if (!options.prompts.empty()) {
-    SWARM_TRY(const std::string text, read_text(options.prompts, context.in));
+    SWARM_TRY(const std::string text, read_utf8(options.prompts, context.in));
     std::istringstream lines(text);
-    for (std::string line; std::getline(lines, line);)
+    for (std::string line; std::getline(lines, line);) {
+      if (line.ends_with('\r')) line.pop_back();
       chats.push_back({{.role = "user", .content = line}});
+    }
     if (chats.empty())
       return invalid_input(options.prompts + ": expected one prompt per line, found none");
   } else {
@@ -103,7 +106,7 @@ Result<std::vector<engine::TokenId>> tokens_of(const GenerateOptions& options,
                                                const engine::ChatCodec& codec,
                                                const ChatPrompt& chat) {
   if (!options.raw && codec.has_template()) return codec.prompt(chat);
-  if (!options.raw && !options.messages.empty()) return codec.prompt(chat);   // the error
+  if (!options.messages.empty()) return codec.prompt(chat);   // the error
   return codec.tokenize(chat.messages.back().content, false);
 }
 
@@ -229,6 +232,9 @@ class Printer {
 };
 
 Result<int> run_generate(const GenerateOptions& options, CommandContext& context) {
+  if (options.raw && !options.messages.empty())
+    return invalid_input("--raw: expected --prompt or --prompts, found --messages: without a chat "
+                         "template there is no way to write several messages");
   if (const auto valid = options.sampling.validate(); !valid) return in_flags(valid.error());
   SWARM_TRY(const auto engine, open_engine(options.engine, context));
   SWARM_TRY(const auto codec, engine->chat());

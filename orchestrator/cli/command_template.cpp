@@ -6,6 +6,7 @@
 #include "engine/text/chat_template.h"
 #include "engine/text/tokenizer.h"
 #include "orchestrator/cli/commands.h"
+#include "orchestrator/cli/utf8_text.h"
 
 namespace swarm::cli {
 namespace {
@@ -33,7 +34,7 @@ struct Loaded {
 Result<Loaded> load_template(const TemplateOptions& options, CommandContext& context) {
   Loaded out;
   if (options.model.empty()) {
-    SWARM_TRY(const std::string source, read_text(options.template_file, context.in));
+    SWARM_TRY(const std::string source, read_utf8(options.template_file, context.in));
     SWARM_TRY(out.chat_template, ChatTemplate::parse(source, options.template_file));
     return out;
   }
