@@ -8,6 +8,7 @@
 
 #include "engine/base/json.h"
 #include "engine/base/rng.h"
+#include "engine/base/units.h"
 #include "engine/engine.h"
 #include "orchestrator/cli/checks.h"
 #include "orchestrator/cli/commands.h"
@@ -86,7 +87,8 @@ class Bench {
     if (produced != int64_t{sequences} * tokens)
       return failed("expected " + std::to_string(int64_t{sequences} * tokens) +
                     " tokens in this case, found " + std::to_string(produced) +
-                    "; give it more room with --kv-bytes or --max-running");
+                    "; give it more room with --kv-bytes or --max-running, or ask for less with "
+                    "-b, -n or --depth");
     return rate;
   }
 
@@ -107,9 +109,11 @@ class Bench {
   static Error interrupted() { return Error{ErrorKind::cancelled, "interrupted"}; }
 
   static Error ended_early(const engine::Output& output) {
-    return Error{output.error_kind, "a sequence ended before it was measured: " +
-                                        std::string(to_string(output.finish)) + " " +
-                                        output.error};
+    constexpr std::string_view kEarly = "a sequence ended before it was measured: ";
+    if (output.finish == engine::Finish::failed)
+      return Error{output.error_kind, std::string(kEarly) + output.error};
+    return failed(std::string(kEarly) + "there was no room for all of them at once; give it more "
+                  "with --kv-bytes, or ask for less with -b, -n or --depth");
   }
 
   double per_second(int64_t tokens, TimePoint begin) const {
@@ -129,8 +133,37 @@ struct Case {
   std::function<Result<double>(Bench&)> run;
 };
 
+// What would measure nothing is an error.
+Result<void> check_measures(const BenchOptions& options) {
+  const auto some = [](const std::vector<int32_t>& counts) {
+    return std::any_of(counts.begin(), counts.end(), [](int32_t count) { return count > 0; });
+  };
+  if (!options.batches.empty() && !some(options.new_tokens))
+    return invalid_input("-b: expected new tokens to measure with -n, found 0");
+  if (some(options.prompt_tokens) || some(options.new_tokens)) return {};
+  return invalid_input("expected something to measure, found -p 0 and -n 0");
+}
+
+// Of every case, before the first one takes its time.
+Result<void> check_context(const BenchOptions& options, int64_t context) {
+  const auto beyond = [&](const std::string& what, int64_t tokens) {
+    return invalid_input(what + ": expected at most " + std::to_string(context) +
+                         " tokens (the context of the model, or --ctx), found " +
+                         std::to_string(tokens));
+  };
+  for (const int32_t tokens : options.prompt_tokens)
+    if (tokens > context) return beyond("-p", tokens);
+  const int64_t prompt = int64_t{options.shared_prefix} + std::max(1, options.depth);
+  for (const int32_t tokens : options.new_tokens)   // and the one that ends the prompt's step
+    if (tokens > 0 && prompt + tokens + 1 > context)
+      return beyond("prompt and new tokens (--shared-prefix, --depth and -n)", prompt + tokens + 1);
+  return {};
+}
+
 std::vector<Case> make_cases(const BenchOptions& options) {
   std::vector<Case> cases;
+  const auto measured = std::count_if(options.new_tokens.begin(), options.new_tokens.end(),
+                                      [](int32_t tokens) { return tokens > 0; });
   for (const int32_t tokens : options.prompt_tokens)
     if (tokens > 0)
       cases.push_back({"pp" + std::to_string(tokens),
@@ -139,8 +172,9 @@ std::vector<Case> make_cases(const BenchOptions& options) {
     if (tokens <= 0) continue;
     cases.push_back({"tg" + std::to_string(tokens),
                      [=](Bench& bench) { return bench.decode(1, tokens); }});
+    const std::string suffix = measured > 1 ? "/tg" + std::to_string(tokens) : "";
     for (const int32_t batch : options.batches)
-      cases.push_back({"batch" + std::to_string(batch),
+      cases.push_back({"batch" + std::to_string(batch) + suffix,
                        [=](Bench& bench) { return bench.decode(batch, tokens); }});
   }
   return cases;
@@ -166,12 +200,24 @@ void print_case(const BenchOptions& options, const engine::ModelInfo& info, cons
                 << std::endl;
     return;
   }
-  context.out << std::left << std::setw(10) << name << std::right << std::fixed
+  context.out << std::left << std::setw(14) << name << std::right << std::fixed
               << std::setprecision(1) << std::setw(10) << median << " tokens/s  (" << rates.front()
               << " to " << rates.back() << ")" << std::endl;
 }
 
+// Weights that the CPU uses where they lie are claimed nowhere, and would be missed in the table.
+void print_opened(const BenchOptions& options, const engine::ModelInfo& info, std::ostream& out) {
+  const auto load_ms = std::chrono::duration_cast<std::chrono::milliseconds>(info.load).count();
+  out << info.name << " on " << info.device << ", opened in " << load_ms << " ms\n" << info.memory;
+  if (!info.device.starts_with("cpu")) return;
+  const bool made = options.engine.model.starts_with("synth:");
+  out << "weights not claimed above " << (made ? "stay where they were made"
+                                               : "are mapped from the file")
+      << ": the model has " << format_bytes(info.weight_bytes) << "\n";
+}
+
 Result<int> run_bench(const BenchOptions& given, CommandContext& context) {
+  SWARM_TRY_VOID(check_measures(given));
   BenchOptions options = given;
   const auto most = std::max_element(options.batches.begin(), options.batches.end());
   if (most != options.batches.end()) {
@@ -181,17 +227,16 @@ Result<int> run_bench(const BenchOptions& given, CommandContext& context) {
   }
   SWARM_TRY(const auto engine, open_engine(options.engine, context));
   const engine::ModelInfo& info = engine->info();
-  const auto load_ms = std::chrono::duration_cast<std::chrono::milliseconds>(info.load).count();
-  if (!options.json)
-    context.out << info.name << " on " << info.device << ", opened in " << load_ms << " ms\n"
-                << info.memory;
+  SWARM_TRY_VOID(check_context(options, info.context));
+  if (!options.json) print_opened(options, info, context.out);
   Interrupt interrupt;
   Bench bench(*engine, context.clock, options, interrupt);
   for (const Case& one : make_cases(options)) {
     std::vector<double> rates;
     for (int32_t i = 0; i <= options.repetitions; ++i) {
-      SWARM_TRY(const double rate, one.run(bench));
-      if (i > 0) rates.push_back(rate);   // the first run warms up
+      const Result<double> rate = one.run(bench);
+      if (!rate) return in_flags(rate.error());
+      if (i > 0) rates.push_back(*rate);   // the first run warms up
     }
     print_case(options, engine->info(), one.name, std::move(rates), context);
   }
