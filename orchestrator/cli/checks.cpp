@@ -98,6 +98,7 @@ Error in_flags(Error error) {
                               Words{"engine.prefill_batch_tokens", "--batch-tokens"},
                               Words{"engine.context_max", "--ctx"},
                               Words{"engine.threads", "--threads"},
+                              Words{"isa", "--isa"},
                               Words{"temperature", "--temperature"},
                               Words{"top_k", "--top-k"},
                               Words{"top_p", "--top-p"},

@@ -1,6 +1,7 @@
 // swarm topology — scores in, routes out, by the same code that a run uses.
 #include <CLI/CLI.hpp>
 #include <cmath>
+#include <set>
 
 #include "engine/base/json.h"
 #include "orchestrator/cli/checks.h"
@@ -29,6 +30,12 @@ Result<Scores> parse_scores(const Json& json, const std::string& file) {
   };
   if (!json.is_object() || !json.contains("scores") || !json["scores"].is_array())
     return bad("expected {\"agents\": [..], \"scores\": [[..]]}");
+  for (const auto& [key, value] : json.items()) {
+    if (key == "agents" || key == "scores") continue;
+    const std::string near = did_you_mean(key, std::vector<std::string>{"agents", "scores"});
+    return bad("expected \"agents\" and \"scores\", found " + dump_json(Json(key)) +
+               (near.empty() ? "" : "; did you mean \"" + near + "\"?"));
+  }
   const Json& rows = json["scores"];
   const size_t n = rows.size();
   if (n == 0 || n > size_t{kAgentsMax})
@@ -51,9 +58,13 @@ Result<Scores> parse_scores(const Json& json, const std::string& file) {
   const Json& names = json["agents"];
   if (!names.is_array() || names.size() != n)
     return bad("expected " + std::to_string(n) + " names in \"agents\"");
+  std::set<std::string> known;
   for (size_t i = 0; i < n; ++i) {
     if (!names[i].is_string()) return bad("expected strings in \"agents\"");
     out.agents[i] = names[i].get<std::string>();
+    if (!known.insert(out.agents[i]).second)
+      return bad("expected different names in \"agents\", found " + dump_json(names[i]) +
+                 " twice");
   }
   return out;
 }
