@@ -28,7 +28,10 @@ Result<void> check_choice(const char* field, const std::string& value,
                        ", found \"" + value + "\"");
 }
 
-bool is_cuda_device(std::string_view text) {
+}  // namespace
+
+bool is_device(std::string_view text) {
+  if (text == "auto" || text == "cpu") return true;
   if (!text.starts_with("cuda:")) return false;
   text.remove_prefix(5);
   int index = 0;
@@ -36,13 +39,11 @@ bool is_cuda_device(std::string_view text) {
   return error == std::errc() && end == text.data() + text.size() && index >= 0;
 }
 
-}  // namespace
-
 Result<void> EngineConfig::validate() const {
   constexpr std::array<std::string_view, 4> kIsas{"auto", "reference", "avx2", "avx512"};
   if (model.empty())
     return invalid_input("engine.model: expected a GGUF path or synth:PRESET, found \"\"");
-  if (device != "auto" && device != "cpu" && !is_cuda_device(device))
+  if (!is_device(device))
     return invalid_input("engine.device: expected auto, cpu or cuda:N, found \"" + device + "\"");
   SWARM_TRY_VOID(check_choice("isa", isa, kIsas));
   SWARM_TRY_VOID(check_choice("kernels", kernels,

@@ -7,10 +7,13 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "engine/base/error.h"
 
 namespace swarm::engine {
+
+bool is_device(std::string_view text);   // "auto", "cpu" or "cuda:N"
 
 struct EngineConfig {
   std::string model;                 // GGUF path or "synth:PRESET[:TYPE[:LAYERS]]"

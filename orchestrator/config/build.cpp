@@ -83,8 +83,10 @@ class ConfigBuilder {
     e.k_type = engine.text("k_type");
     e.v_type = engine.text("v_type");
     e.page_tokens = engine.number<int32_t>("page_tokens");
-    e.max_running = engine.number<int32_t>("max_running");
-    e.max_resident = engine.number<int32_t>("max_resident");
+    const auto running = engine.maybe<int32_t>("max_running");
+    const auto resident = engine.maybe<int32_t>("max_resident");
+    e.max_running = running.value_or(std::min(e.max_running, resident.value_or(e.max_running)));
+    e.max_resident = resident.value_or(std::max(e.max_resident, e.max_running));
     e.prefill_batch_tokens = engine.number<int32_t>("prefill_batch_tokens");
     e.queue_depth_max = engine.number<int32_t>("queue_depth_max");
     e.threads = engine.number<int32_t>("threads");

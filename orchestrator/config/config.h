@@ -119,6 +119,7 @@ struct Config {
   Json recorded_inputs;                   // the same for the record, see document
   // The resolved file, for the journal and its hash; ${env.X} stays, its value is never kept.
   Json document;
+  std::string directory;                  // absolute; paths in `document` are relative to it
   std::vector<ModelEntry> models;
   std::vector<mcp::ServerConfig> servers;
   std::map<std::string, ServerUse> server_uses;  // by server

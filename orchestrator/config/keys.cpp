@@ -14,6 +14,9 @@ Type duration() { return {.kind = Kind::duration}; }
 Type anything() { return {.kind = Kind::json}; }
 Type integer(double min, double max) { return {.kind = Kind::integer, .min = min, .max = max}; }
 Type number(double min, double max) { return {.kind = Kind::number, .min = min, .max = max}; }
+Type above(double min, double max) {
+  return {.kind = Kind::number, .min = min, .max = max, .above_min = true};
+}
 Type choice(std::vector<std::string> choices) {
   return {.kind = Kind::choice, .choices = std::move(choices)};
 }
@@ -55,7 +58,7 @@ Type sampling_type() {
   return object({
       optional("temperature", number(0, 10), "0 = greedy"),
       optional("top_k", integer(0, 1e6), "0 = off"),
-      optional("top_p", number(0, 1), "1 = off"),
+      optional("top_p", above(0, 1), "1 = off"),
       optional("min_p", number(0, 1), "0 = off"),
       optional("presence_penalty", number(-10, 10), "subtracted once per token seen"),
       optional("frequency_penalty", number(-10, 10), "subtracted per occurrence"),
@@ -96,10 +99,11 @@ Type engine_type() {
           optional("k_type", kv_type, "type of cached keys", "f16"),
           optional("v_type", kv_type, "type of cached values", "f16"),
           optional("page_tokens", integer(1, 256), "tokens per KV page", 16),
-          optional("max_running", integer(1, 4096), "sequences decoded together", 16),
-          optional("max_resident", integer(1, 65536), "contexts kept in KV; at least max_running",
-                   64),
-          optional("prefill_batch_tokens", integer(1, 1 << 20), "most tokens in one step", 512),
+          optional("max_running", integer(1, 4096), "sequences decoded together; unset = 16, or "
+                                                    "max_resident if that is less"),
+          optional("max_resident", integer(1, 65536), "contexts kept in KV; unset = 64, or "
+                                                      "max_running if that is more"),
+          optional("prefill_batch_tokens", integer(1, 1 << 16), "most tokens in one step", 512),
           optional("queue_depth_max", integer(1, 1 << 20), "waiting requests; more are refused",
                    1024),
           optional("threads", integer(0, 1024), "CPU threads; 0 = one per core", 0),

@@ -9,6 +9,7 @@
 #include "engine/base/text_file.h"
 #include "engine/base/utf8.h"
 #include "orchestrator/config/build.h"
+#include "orchestrator/config/engine_keys.h"
 #include "orchestrator/config/expression.h"
 #include "orchestrator/config/mcp_files.h"
 #include "orchestrator/config/references.h"
@@ -409,6 +410,7 @@ Loaded load_text(const std::string& text, const std::string& name, const std::st
   resolver.resolve();
   validate(document, out.problems);
   if (document.kind == Node::Kind::map) {
+    check_engine_keys(document, out.problems);
     check_references(document, out.problems);
     check_repetitions(document, out.problems);
     check_written_schemas(document, out.problems);
@@ -416,6 +418,7 @@ Loaded load_text(const std::string& text, const std::string& name, const std::st
   sort_by_place(out.problems);
   if (!out.problems.empty()) return out;
   out.config = build(document, directory);
+  out.config->directory = fs::absolute(directory.empty() ? "." : directory).lexically_normal();
   out.config->inputs = inputs;
   out.config->recorded_inputs = resolver.recorded_inputs();
   if (out.config->name.empty()) out.config->name = fs::path(name).stem().string();

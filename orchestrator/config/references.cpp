@@ -303,6 +303,8 @@ class Checker {
         problem(path + "." + key, "belongs to kind " + std::string(to), value.place);
     };
     belongs("edges", "static");
+    if (kind == "static" && child(node, "edges").is_null())
+      problem(path, "kind static needs the key \"edges\"", node.place);
     belongs("layers", "layered");
     belongs("random_edges", "random");
     if (kind == "single" && members.size() != 1)

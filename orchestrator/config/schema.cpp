@@ -141,7 +141,7 @@ class Validator {
   }
   static bool in_range(const Json& value, const Type& type) {
     const double number = value.get<double>();
-    return number >= type.min && number <= type.max;
+    return (type.above_min ? number > type.min : number >= type.min) && number <= type.max;
   }
 
   std::vector<Problem>& problems_;
@@ -173,7 +173,8 @@ Json object_schema(const Type& type) {
 
 Json ranged(const char* kind, const Type& type) {
   Json schema{{"type", kind}};
-  if (type.min > std::numeric_limits<double>::lowest()) schema["minimum"] = type.min;
+  if (type.min > std::numeric_limits<double>::lowest())
+    schema[type.above_min ? "exclusiveMinimum" : "minimum"] = type.min;
   if (type.max < std::numeric_limits<double>::max()) schema["maximum"] = type.max;
   return or_expression(std::move(schema));
 }
@@ -268,7 +269,8 @@ std::string type_text(const Type& type) {
     const bool low = type.min > std::numeric_limits<double>::lowest();
     const bool high = type.max < std::numeric_limits<double>::max();
     if (low && high)
-      return noun + " from " + number_text(type.min) + " to " + number_text(type.max);
+      return noun + (type.above_min ? " above " : " from ") + number_text(type.min) +
+             (type.above_min ? ", at most " : " to ") + number_text(type.max);
     return low ? noun + " of at least " + number_text(type.min) : noun;
   };
   switch (type.kind) {

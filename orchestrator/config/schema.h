@@ -35,6 +35,7 @@ struct Type {
   Kind kind = Kind::json;
   double min = std::numeric_limits<double>::lowest();
   double max = std::numeric_limits<double>::max();
+  bool above_min = false;      // min itself is out
   std::vector<std::string> choices = {};  // choice; bytes: words allowed besides a size
   std::vector<std::pair<std::string, std::string>> refused = {};  // known, and why not
   std::vector<Type> element = {};

@@ -432,9 +432,11 @@ class Rounds {
   TaskOutcome exhausted() const {
     if (!topology_.manager) return with_answer("succeeded", best_answer(""));
     std::string error = "the manager did not finish within " +
-                        std::to_string(topology_.rounds_max) + " rounds";
+                        std::to_string(topology_.rounds_max) +
+                        (topology_.rounds_max == 1 ? " round" : " rounds");
     if (decisions_cut_ > 0)
       error += "; " + std::to_string(decisions_cut_) + " of its decisions were cut off";
+    if (!failure_last_.empty()) error += "; the last that failed was " + failure_last_;
     TaskOutcome out = end(false, "rounds_exhausted", std::move(error));
     if (const std::string best = best_answer(""); !best.empty()) out.best = best;
     return out;

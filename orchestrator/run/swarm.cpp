@@ -116,6 +116,8 @@ class SwarmRun {
     recorder_->event("run.start", {{"run", result_.id},
                                    {"name", config_.name},
                                    {"definition", hex(hash_text(dump_json(config_.document)))},
+                                   {"directory", config_.directory},
+                                   {"working_directory", fs::current_path().string()},
                                    {"inputs", config_.recorded_inputs},
                                    {"tasks", tasks},
                                    {"seed", settings_.seed},

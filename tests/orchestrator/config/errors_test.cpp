@@ -13,7 +13,7 @@ TEST_CASE("config: each kind of mistake has a located message and nothing is loa
   for (const char* name :
        {"unknown_key", "wrong_type", "out_of_range", "duplicate_key", "dangling_reference", "cycle",
         "not_an_ancestor", "bad_expression", "unsupported", "missing_required", "invalid_yaml",
-        "topology_edges", "written_schemas", "listed_twice", "mcp_servers"}) {
+        "topology_edges", "engine_limits", "written_schemas", "listed_twice", "mcp_servers"}) {
     CAPTURE(name);
     const std::string file = std::string("orchestrator/config/") + name;
     const std::string text = test::read_file(test::golden(file + ".yaml"));

@@ -5,6 +5,7 @@
 
 #include "orchestrator/config/expression.h"
 #include "orchestrator/config/load.h"
+#include "orchestrator/config/schema.h"
 #include "tests/support/support.h"
 
 using namespace swarm;
@@ -414,4 +415,24 @@ TEST_CASE("config: what is unused is shown where it was declared") {
   CHECK(load(text).unused_report() ==
         "swarm.yaml:6:3: warning: inputs.spare: nothing reads it\n"
         "    6 |   spare: {default: x}\n      |   ^~~~~\n");
+}
+
+TEST_CASE("config: both ends of every range of an engine key are values that the engine takes") {
+  int ends = 0;
+  for (const ListedKey& listed : list_keys()) {
+    const Type& type = listed.key->type;
+    if (!listed.path.starts_with("engine.") || type.kind != Type::Kind::integer) continue;
+    for (const double end : {type.min, type.max}) {
+      const std::string value = std::to_string(static_cast<int64_t>(end));
+      CAPTURE(listed.path + ": " + value);
+      const Config config =
+          good("schema: swarm/v1\nmodels: {m: {provider: engine, weights: m.gguf}}\n"
+               "inputs: {task: {}}\nagents: {A: {}}\ngraph: {a: {agent: A, in: x}}\n"
+               "engine: {" + listed.path.substr(7) + ": " + value + "}\n");
+      const auto valid = config.models[0].engine.validate();
+      CHECK_MESSAGE(valid.has_value(), (valid ? "" : valid.error().message));
+      ++ends;
+    }
+  }
+  CHECK(ends >= 12);
 }

@@ -22,7 +22,7 @@ Node valid_value(const Type& type) {
     case Kind::json: return {.scalar = "x"};
     case Kind::boolean: return {.scalar = true};
     case Kind::integer: return {.scalar = static_cast<int64_t>(type.min)};
-    case Kind::number: return {.scalar = type.min};
+    case Kind::number: return {.scalar = type.above_min ? type.max : type.min};
     case Kind::duration: return {.scalar = "1s"};
     case Kind::bytes: return {.scalar = "1MiB"};
     case Kind::choice: return {.scalar = type.choices[0]};
