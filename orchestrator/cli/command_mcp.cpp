@@ -1,8 +1,10 @@
 // swarm mcp — looking at MCP servers: what they offer, one call, what is wrong with them.
 #include <CLI/CLI.hpp>
+#include <sstream>
 
 #include "agents/agent.h"
 #include "engine/base/json.h"
+#include "orchestrator/cli/checks.h"
 #include "orchestrator/cli/commands.h"
 #include "orchestrator/cli/mcp_serve.h"
 #include "orchestrator/cli/mcp_targets.h"
@@ -126,15 +128,17 @@ Result<int> run_list(const Options& options, CommandContext& context) {
     const std::string& problem = guests[i].seen.start_error;
     if (!problem.empty()) {
       code = kExitEnvironment;
-      context.err << "error: " << problem << "\n";
+      context.err << "error: " << visible(problem) << "\n";
       if (options.json)
         context.out << dump_json({{"server", name}, {"error", problem}}) << "\n";
     } else if (options.json) {
       about[i]["server"] = name;
       context.out << dump_json(about[i]) << "\n";
     } else {
-      print_server(name, about[i], context.out);
-      print_tools(about[i], context.out);
+      std::ostringstream text;
+      print_server(name, about[i], text);
+      print_tools(about[i], text);
+      context.out << visible(text.str());
     }
   }
   return code;
@@ -276,7 +280,9 @@ Result<int> run_doctor(const Options& options, CommandContext& context) {
     if (options.json) {
       context.out << dump_json(report) << "\n";
     } else {
-      print_doctor(report, context.out);
+      std::ostringstream text;
+      print_doctor(report, text);
+      context.out << visible(text.str());
     }
   }
   return code;

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "mcp/approvals.h"
+#include "orchestrator/cli/checks.h"
 #include "orchestrator/config/mcp_files.h"
 
 namespace swarm::cli {
@@ -45,7 +46,8 @@ class Collector {
     for (const mcp::ImportedServer& server : servers) {
       if (!names_.insert(server.name).second) continue;  // an earlier list has said it
       for (const std::string& warning : server.warnings)
-        context_.err << "warning: " << file << ": " << server.name << ": " << warning << "\n";
+        context_.err << "warning: " << file << ": " << server.name << ": " << visible(warning)
+                     << "\n";
       if (!server.enabled) {
         out_.disabled.push_back(server.name);
         continue;
@@ -64,7 +66,7 @@ class Collector {
 
  private:
   void complain(const std::string& text) {
-    context_.err << "error: " << text << "\n";
+    context_.err << "error: " << visible(text) << "\n";
     out_.code = kExitEnvironment;
   }
   bool agreed(const std::string& file, const mcp::ImportedServer& server,

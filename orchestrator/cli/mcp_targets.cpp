@@ -9,6 +9,7 @@
 #include <csignal>
 
 #include "engine/base/async/nursery.h"
+#include "orchestrator/cli/checks.h"
 #include "orchestrator/cli/files.h"
 #include "orchestrator/cli/interrupt.h"
 #include "orchestrator/cli/mcp_lists.h"
@@ -133,7 +134,7 @@ void add_trace(McpGuest& guest, CommandContext& context) {
     std::string shown = mcp::without_secrets(text, server);
     if (shown.size() > kTraceBytesMax)
       shown = shown.substr(0, kTraceBytesMax) + "... (" + std::to_string(text.size()) + " bytes)";
-    context.err << server.name << (outgoing ? " -> " : " <- ") << shown << "\n";
+    context.err << server.name << (outgoing ? " -> " : " <- ") << visible(shown) << "\n";
   };
 }
 

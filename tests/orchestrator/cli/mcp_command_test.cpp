@@ -48,6 +48,18 @@ std::vector<std::string> with_server(std::vector<std::string> arguments, const P
 
 }  // namespace
 
+TEST_CASE("mcp command: a server's last words never move the cursor") {
+  for (const char* command : {"list", "doctor"}) {
+    const Ran ran = run({"mcp", command, "--", "/bin/sh", "-c",
+                         "printf 'or\\033[2Jacle' >&2; exit 3"});
+    CAPTURE(ran.out);
+    CAPTURE(ran.err);
+    CHECK(ran.code == 3);
+    CHECK((ran.out + ran.err).find("or\\x1b[2Jacle") != std::string::npos);
+    CHECK((ran.out + ran.err).find('\x1b') == std::string::npos);
+  }
+}
+
 TEST_CASE("mcp command: a served swarm is listed with its inputs and answers a call") {
   const Project project;
   for (const char* protocol : {"modern", "legacy"}) {
