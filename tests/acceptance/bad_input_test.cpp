@@ -152,7 +152,7 @@ TEST_CASE("bad input: wrong options of a command are named, not taken for a comm
 
 TEST_CASE("bad input: Ctrl-C ends a measurement at once") {
   const auto ran = swarm_says({"bench", "--model", "synth:qwen3-tiny:F32:1", "-p", "0", "-n",
-                               "100000"},
+                               "1000", "--repetitions", "1000"},
                               [](pid_t pid) {
                                 ::poll(nullptr, 0, 1500);
                                 ::kill(pid, SIGINT);
