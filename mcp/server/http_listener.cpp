@@ -3,11 +3,11 @@
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
-#include <boost/beast/http/basic_parser.hpp>
 #include <boost/beast/http/status.hpp>
 #include <charconv>
 
 #include "engine/base/async/deadline.h"
+#include "mcp/transport/http_parser.h"
 
 namespace swarm::mcp {
 namespace net = boost::asio;
@@ -17,8 +17,6 @@ using net::ip::tcp;
 
 namespace {
 
-using Text = boost::beast::string_view;
-
 constexpr size_t kRequestReadBytes = 16 * 1024;
 constexpr std::chrono::seconds kWriteMax{30};   // a client that reads nothing is not waited for
 
@@ -26,45 +24,6 @@ std::string_view reason_of(int status) {
   const auto text = http::obsolete_reason(static_cast<http::status>(status));
   return {text.data(), text.size()};
 }
-
-class RequestParser final : public http::basic_parser<true> {
- public:
-  explicit RequestParser(size_t body_bytes_max) {
-    eager(true);
-    header_limit(kHeadBytesMax);
-    body_limit(body_bytes_max);
-  }
-  ServerRequest request;
-
- private:
-  using Code = boost::beast::error_code;
-  void on_request_impl(http::verb, Text method, Text target, int, Code& code) override {
-    request.method = std::string(method.data(), method.size());
-    request.target = std::string(target.data(), target.size());
-    code = {};
-  }
-  void on_response_impl(int, Text, int, Code& code) override { code = {}; }
-  void on_field_impl(http::field, Text name, Text value, Code& code) override {
-    code = {};
-    if (request.headers.size() >= kHeadersMax)
-      code = http::make_error_code(http::error::header_limit);
-    else
-      request.headers.emplace_back(std::string(name.data(), name.size()),
-                                   std::string(value.data(), value.size()));
-  }
-  void on_header_impl(Code& code) override { code = {}; }
-  void on_body_init_impl(const boost::optional<uint64_t>&, Code& code) override { code = {}; }
-  size_t on_body_impl(Text bytes, Code& code) override {
-    request.body.append(bytes.data(), bytes.size());
-    code = {};
-    return bytes.size();
-  }
-  void on_chunk_header_impl(uint64_t, Text, Code& code) override { code = {}; }
-  size_t on_chunk_body_impl(uint64_t, Text bytes, Code& code) override {
-    return on_body_impl(bytes, code);
-  }
-  void on_finish_impl(Code& code) override { code = {}; }
-};
 
 std::string head_text(int status, const Headers& headers) {
   std::string out = "HTTP/1.1 " + std::to_string(status) + " " + std::string(reason_of(status));
@@ -81,23 +40,21 @@ class Connection final : public Responder {
 
   // The next request; whatever came after it stays in buffer_.
   Async<Read> read(ServerRequest& out) {
-    RequestParser parser(options_.body_bytes_max);
+    HttpParser<true> parser;
+    parser.body_limit(options_.body_bytes_max);
     while (true) {
-      while (!buffer_.empty() && !parser.is_done()) {
-        error_code code;
-        const size_t used = parser.put(net::buffer(buffer_), code);
-        buffer_.erase(0, used);
-        if (code == http::error::need_more) break;
-        if (code == http::error::body_limit) co_return Read::too_large;
-        if (code) co_return Read::bad;
-        if (used == 0) break;
-      }
+      const error_code code = parser.consume(buffer_);
+      if (code == http::error::body_limit) co_return Read::too_large;
+      if (code) co_return Read::bad;
       if (parser.is_done()) break;
       const bool more = co_await read_some();
       if (!more) co_return parser.got_some() ? Read::bad : Read::end;
     }
     keep_alive_ = parser.keep_alive();
-    out = std::move(parser.request);
+    out.method = std::move(parser.method);
+    out.target = std::move(parser.target);
+    out.headers = std::move(parser.headers);
+    out.body = std::move(parser.body);
     head_only_ = out.method == "HEAD";
     co_return Read::request;
   }

@@ -1,16 +1,14 @@
 #include "mcp/transport/http_message.h"
 
 #include <algorithm>
-#include <boost/beast/http/basic_parser.hpp>
 
 #include "mcp/message/ascii.h"
+#include "mcp/transport/http_parser.h"
 
 namespace swarm::mcp {
-namespace http = boost::beast::http;
 namespace {
 
-using Code = boost::beast::error_code;
-using Text = boost::beast::string_view;
+constexpr int kInterimMax = 16;
 
 bool is_field_value(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) {
@@ -18,8 +16,6 @@ bool is_field_value(std::string_view text) {
     return c == '\t' || (byte >= 0x20 && byte != 0x7f);
   });
 }
-
-std::string_view view(Text text) { return {text.data(), text.size()}; }
 
 }  // namespace
 
@@ -67,67 +63,36 @@ Result<std::string> write_request(const HttpRequest& request) {
   return out + "\r\n" + request.body;
 }
 
-class ResponseReader::Parser final : public http::basic_parser<false> {
- public:
-  explicit Parser(bool head_request) {
-    eager(true);
-    skip(head_request);
-    header_limit(kHeadBytesMax);
-    body_limit(boost::none);  // the caller bounds what it keeps
-  }
-
-  HttpResponse head;
-  std::string body;
-
- private:
-  void on_request_impl(http::verb, Text, Text, int, Code& code) override { code = {}; }
-  void on_response_impl(int status, Text reason, int, Code& code) override {
-    head.status = status;
-    head.reason = std::string(view(reason));
-    code = {};
-  }
-  void on_field_impl(http::field, Text name, Text value, Code& code) override {
-    code = {};
-    if (head.headers.size() >= kHeadersMax)
-      code = http::make_error_code(http::error::header_limit);
-    else
-      head.headers.emplace_back(std::string(view(name)), std::string(view(value)));
-  }
-  void on_header_impl(Code& code) override { code = {}; }
-  void on_body_init_impl(const boost::optional<uint64_t>&, Code& code) override { code = {}; }
-  size_t on_body_impl(Text bytes, Code& code) override {
-    body.append(bytes.data(), bytes.size());
-    code = {};
-    return bytes.size();
-  }
-  void on_chunk_header_impl(uint64_t, Text, Code& code) override { code = {}; }
-  size_t on_chunk_body_impl(uint64_t, Text bytes, Code& code) override {
-    return on_body_impl(bytes, code);
-  }
-  void on_finish_impl(Code& code) override { code = {}; }
-};
-
-ResponseReader::ResponseReader(bool head_request)
-    : parser_(std::make_unique<Parser>(head_request)) {}
+ResponseReader::ResponseReader(bool head_request) : head_request_(head_request) { begin(); }
 
 ResponseReader::~ResponseReader() = default;
 
+void ResponseReader::begin() {
+  parser_ = std::make_unique<HttpParser<false>>();
+  parser_->skip(head_request_);
+}
+
 Result<void> ResponseReader::feed(std::string_view bytes) {
   rest_.append(bytes);
-  while (!rest_.empty() && !parser_->is_done()) {
-    Code code;
-    const size_t used = parser_->put(boost::asio::buffer(rest_), code);
-    rest_.erase(0, used);
-    if (code == http::error::need_more) break;
-    if (code) return failed("not an HTTP response: " + code.message());
-    if (used == 0) break;
+  while (true) {
+    if (const auto code = parser_->consume(rest_))
+      return failed("not an HTTP response: " + code.message());
+    if (!parser_->is_header_done() || head_.status != 0) return {};
+    if (parser_->status < 100) return failed("not an HTTP response: no such status");
+    // Interim answers (RFC 9110 section 15.2) come before the one that counts.
+    if (parser_->status / 100 != 1 || parser_->status == 101) break;
+    if (++interim_ > kInterimMax) return failed("not an HTTP response: interim answers only");
+    begin();
   }
+  head_.status = parser_->status;
+  head_.reason = std::move(parser_->reason);
+  head_.headers = std::move(parser_->headers);
   return {};
 }
 
 Result<void> ResponseReader::end_of_stream() {
   if (parser_->is_done()) return {};
-  Code code;
+  boost::beast::error_code code;
   if (parser_->got_some()) parser_->put_eof(code);
   if (!parser_->got_some() || code) return failed("the connection was closed in mid-answer");
   return {};
@@ -136,7 +101,7 @@ Result<void> ResponseReader::end_of_stream() {
 bool ResponseReader::head_complete() const { return parser_->is_header_done(); }
 bool ResponseReader::complete() const { return parser_->is_done(); }
 bool ResponseReader::keep_alive() const { return parser_->keep_alive() && rest_.empty(); }
-const HttpResponse& ResponseReader::head() const { return parser_->head; }
+const HttpResponse& ResponseReader::head() const { return head_; }
 std::string ResponseReader::take_body() { return std::exchange(parser_->body, {}); }
 
 }  // namespace swarm::mcp

@@ -51,7 +51,11 @@ struct HttpResponse {
 // The bytes of a request. Refuses names and values that would break out of their line.
 Result<std::string> write_request(const HttpRequest& request);
 
-// One response, read piece by piece. Untrusted bytes never throw.
+template <bool kRequest>
+class HttpParser;
+
+// One response, read piece by piece; interim ones (1xx) before it are passed over. Untrusted bytes
+// never throw.
 class ResponseReader {
  public:
   // head_request: the response has no body whatever its headers say.
@@ -66,13 +70,17 @@ class ResponseReader {
   bool head_complete() const;
   bool complete() const;
   bool keep_alive() const;              // complete() must hold
-  const HttpResponse& head() const;     // body stays empty
+  const HttpResponse& head() const;     // once head_complete(); body stays empty
   std::string take_body();
 
  private:
-  class Parser;
-  std::unique_ptr<Parser> parser_;
+  void begin();
+
+  const bool head_request_;
+  std::unique_ptr<HttpParser<false>> parser_;
   std::string rest_;                    // bytes the parser wants to see again
+  HttpResponse head_;
+  int interim_ = 0;
 };
 
 }  // namespace swarm::mcp

@@ -182,7 +182,7 @@ TEST_CASE("addresses: what no stranger may send us to") {
 TEST_CASE("http answers: chunks, lengths and ends in any pieces") {
   const std::string chunked =
       "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX: y\r\n\r\n"
-      "5\r\nhello\r\n1\r\n!\r\n0\r\n\r\n";
+      "5\r\nhello\r\n1\r\n!\r\n0\r\nX: trailer\r\n\r\n";
   for (size_t piece = 1; piece < chunked.size(); ++piece) {
     ResponseReader reader;
     std::string body;
@@ -194,7 +194,7 @@ TEST_CASE("http answers: chunks, lengths and ends in any pieces") {
     CHECK(reader.keep_alive());
     CHECK(body == "hello!");
     CHECK(reader.head().status == 200);
-    CHECK(*find_header(reader.head().headers, "x") == "y");
+    CHECK(all_headers(reader.head().headers, "x") == std::vector<std::string>{"y"});
   }
   ResponseReader open_ended;
   REQUIRE(open_ended.feed("HTTP/1.0 200 OK\r\n\r\nall of it").has_value());
@@ -210,6 +210,51 @@ TEST_CASE("http answers: chunks, lengths and ends in any pieces") {
   request.url = parse_url("http://h/x").value();
   request.headers = {{"A", "b\r\nInjected: yes"}};
   CHECK_FALSE(write_request(request).has_value());
+}
+
+TEST_CASE("http answers: an empty last chunk may come in any pieces") {
+  const std::string head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+  const std::string last = "0\r\n\r\n";
+  for (size_t cut = 1; cut < last.size(); ++cut) {
+    ResponseReader reader;
+    REQUIRE(reader.feed(head + last.substr(0, cut)).has_value());
+    for (const char byte : last.substr(cut)) {
+      CHECK_FALSE(reader.complete());
+      REQUIRE(reader.feed(std::string(1, byte)).has_value());
+    }
+    CHECK(reader.complete());
+  }
+}
+
+TEST_CASE("http answers: interim ones are passed over, and do not go on for ever") {
+  const std::string interim = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n";
+  const std::string final = "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n";
+  for (size_t cut = 1; cut < interim.size() + final.size(); ++cut) {
+    ResponseReader reader;
+    const std::string whole = interim + final;
+    CAPTURE(cut);
+    REQUIRE(reader.feed(whole.substr(0, cut)).has_value());
+    REQUIRE(reader.feed(whole.substr(cut)).has_value());
+    CHECK(reader.complete());
+    CHECK(reader.head().status == 202);
+    CHECK(find_header(reader.head().headers, "Link") == nullptr);
+  }
+  ResponseReader endless;
+  bool refused = false;
+  for (int i = 0; i < 100 && !refused; ++i) refused = !endless.feed(interim);
+  CHECK(refused);
+}
+
+TEST_CASE("http answers: chunk extensions and trailers are bounded") {
+  const std::string head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+  for (const std::string start : {"5;x=", "0\r\nT: "}) {
+    ResponseReader reader;
+    REQUIRE(reader.feed(head + start).has_value());
+    size_t taken = 0;
+    while (taken < 4 * kHeadBytesMax && reader.feed(std::string(1000, 'x'))) taken += 1000;
+    CAPTURE(start);
+    CHECK(taken < 2 * kHeadBytesMax);
+  }
 }
 
 TEST_CASE("seals: opened only unchanged, in time, for the same call, by the same process") {

@@ -69,6 +69,8 @@ SEEDS = {
         "chunked": "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
                    "Transfer-Encoding: chunked\r\n\r\n5\r\ndata:\r\n3;x=y\r\n a\n\r\n0\r\nT: v\r\n\r\n",
         "close": "HTTP/1.0 404 Not Found\r\nWWW-Authenticate: Bearer\r\n\r\nuntil the end",
+        "request": "POST /mcp?a=b HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+                   "2\r\n{}\r\n0\r\n\r\n",
         "continue": "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n",
     },
     "config": {
