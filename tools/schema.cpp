@@ -170,8 +170,8 @@ class Validator {
   }
 
   void check_leaf_forms(const Json& schema) {
-    static const std::vector<std::string> kTypes{"object",  "array",   "string", "number",
-                                                 "integer", "boolean", "null"};
+    static const std::vector<Json> kTypes{"object",  "array",   "string", "number",
+                                          "integer", "boolean", "null"};
     if (const Json* type = get(schema, "type"))
       for (const Json& name : type->is_array() ? *type : Json::array({*type}))
         if (std::find(kTypes.begin(), kTypes.end(), name) == kTypes.end())

@@ -1,3 +1,7 @@
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 #include <algorithm>
 #include <functional>
 #include <string>
@@ -20,6 +24,13 @@ std::string join(std::span<const std::string_view> names) {
   return text;
 }
 
+#if defined(__x86_64__)
+bool has_f16c() {  // Clang 16 does not know the name "f16c" in __builtin_cpu_supports
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  return __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx & bit_F16C) != 0;
+}
+#endif
+
 // Null where this build or this machine does not have it.
 const IsaTable* runnable_table(std::string_view isa) {
 #if defined(__x86_64__)
@@ -29,7 +40,7 @@ const IsaTable* runnable_table(std::string_view isa) {
     return avx512_table();
   }
   if (isa == "avx2" && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-      __builtin_cpu_supports("f16c")) {
+      has_f16c()) {
     return avx2_table();
   }
 #endif

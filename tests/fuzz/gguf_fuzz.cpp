@@ -1,8 +1,8 @@
 // Model files from anywhere: GGUF reader, decoding of every tensor, model configuration.
 //   fuzz_gguf [ROUNDS]   replays tests/fuzz/corpus/gguf, then ROUNDS seeded mutations of each file
 //                        (default 300). Exit code 1 names what went wrong; a crash is the finding.
-// LLVMFuzzerTestOneInput is the entry for libFuzzer: build with -DSWARM_FUZZ_ENTRY_ONLY and
-// -fsanitize=fuzzer. Every fixed crash adds its file to the corpus. The corpus is made by
+// With SWARM_FUZZ_ENTRY_ONLY (preset fuzz, `./dev fuzz`) libFuzzer finds the inputs by what code
+// they reach. Every fixed crash adds its file to the corpus. The corpus is made by
 // tests/fuzz/corpus/make_gguf_corpus.py: files called good-* must be accepted.
 #include <cstdlib>
 #include <filesystem>
@@ -34,6 +34,7 @@ int feed(Bytes bytes) {
 
 }  // namespace
 
+#ifdef SWARM_FUZZ_ENTRY_ONLY
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto bytes = std::as_bytes(std::span(data, size));
@@ -41,7 +42,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   return 0;
 }
 
-#ifndef SWARM_FUZZ_ENTRY_ONLY
+#else
 int main(int argc, char** argv) {
   const uint64_t rounds = argc > 1 ? std::strtoull(argv[1], nullptr, 10) : 300;
   std::set<std::filesystem::path> corpus;  // in a fixed order

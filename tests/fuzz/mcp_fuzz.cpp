@@ -4,8 +4,8 @@
 //                                each file: AMOUNT rounds (default 200), or "1800s" of CPU time for
 //                                each target. A broken promise aborts; with FUZZ_TRACE set the
 //                                input is named by file and round before it is fed.
-// LLVMFuzzerTestOneInput is the entry for libFuzzer: build with -DSWARM_FUZZ_ENTRY_ONLY and
-// -fsanitize=fuzzer; the first byte chooses the target. Every fixed finding adds its file.
+// With SWARM_FUZZ_ENTRY_ONLY (preset fuzz, `./dev fuzz`) libFuzzer finds the inputs by what code
+// they reach; the variable FUZZ_TARGET names the target. Every fixed finding adds its file.
 #include <boost/asio/io_context.hpp>
 #include <cstdlib>
 #include <ctime>
@@ -29,7 +29,7 @@
 #include "mcp/message/line_reader.h"
 #include "mcp/message/sse.h"
 #include "mcp/server/service.h"
-#include "mcp/transport/http_message.h"
+#include "mcp/transport/http_parser.h"
 #include "tests/engine/formats/damage.h"
 
 namespace {
@@ -100,8 +100,23 @@ std::string response_of(std::string_view bytes, uint64_t seed) {
   return std::to_string(reader.head().status) + reader.head().content_type() + "\n" + out;
 }
 
+std::string request_of(std::string_view bytes, uint64_t seed) {
+  HttpParser<true> parser;
+  std::string rest;
+  bool good = true;
+  in_pieces(bytes, seed, [&](std::string_view piece) {
+    if (!good || parser.is_done()) return;
+    rest += piece;
+    good = !parser.consume(rest);
+  });
+  if (!good || !parser.is_done()) return "refused";
+  return parser.method + " " + parser.target + " " + std::to_string(parser.headers.size()) + "\n" +
+         parser.body;
+}
+
 void feed_http(std::string_view bytes) {
   SWARM_CHECK(response_of(bytes, 0) == response_of(bytes, 1 + hash_text(bytes)));
+  SWARM_CHECK(request_of(bytes, 0) == request_of(bytes, 1 + hash_text(bytes)));
 }
 
 // ---- Messages.
@@ -226,15 +241,22 @@ constexpr Target kTargets[] = {{"sse", feed_sse},         {"lines", feed_lines},
 
 }  // namespace
 
+#ifdef SWARM_FUZZ_ENTRY_ONLY
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  if (size == 0) return 0;
-  const std::string bytes(data + 1, data + size);
-  kTargets[data[0] % std::size(kTargets)].feed(bytes);
+  static const Target* const kTarget = [] {
+    const char* name = std::getenv("FUZZ_TARGET");
+    const auto* found = std::find_if(
+        std::begin(kTargets), std::end(kTargets), [&](const Target& target) {
+          return name != nullptr && std::string_view(name) == target.name;
+        });
+    SWARM_CHECK(found != std::end(kTargets));
+    return found;
+  }();
+  kTarget->feed({reinterpret_cast<const char*>(data), size});
   return 0;
 }
-
-#ifndef SWARM_FUZZ_ENTRY_ONLY
+#else
 namespace {
 
 // Damage, and words that the formats are made of.
