@@ -41,6 +41,8 @@ class ServedCall {
   // from its beginning, with the answers so far; keep what comes before cheap and repeatable.
   // Throws when the client does not offer what is asked for.
   virtual Async<std::map<std::string, Json>> ask(std::map<std::string, Question> questions) = 0;
+  // Of the client: "2025-11-25".
+  virtual std::string_view protocol_version() const = 0;
   // Whether a state of ours came back with this call (2026-07-28).
   virtual bool resumed() const = 0;
   // The client is told to poll: its stream ends, the answer waits (2025-11-25 over HTTP).
@@ -64,8 +66,11 @@ struct ServedTool {
 
 struct ServedResource {
   Json definition;                         // uri, name, ...; or uriTemplate, name, ...
-  // The contents array. The URI is the one asked for.
+  // The contents array. The URI is the one asked for. ErrorException{invalid_input}: there is no
+  // such resource.
   std::function<Async<Json>(std::string uri)> read;
+  // Of a template: the definitions of the resources to list now.
+  std::function<std::vector<Json>()> instances = {};
 };
 
 struct ServedPrompt {
@@ -93,6 +98,7 @@ class Announcer {
   virtual ~Announcer() = default;
   virtual void tools_changed() = 0;
   virtual void prompts_changed() = 0;
+  virtual void resources_changed() = 0;    // the list of them
   virtual void resource_updated(const std::string& uri) = 0;
 };
 
@@ -105,6 +111,7 @@ struct ServeOptions {
   size_t body_bytes_max = size_t{4} << 20;
   int32_t connections_max = 256;
   int32_t sessions_max = 128;
+  int32_t requests_max = 1024;             // at once, over HTTP
   std::chrono::milliseconds session_idle_max{30 * 60 * 1000};
   std::chrono::milliseconds keep_alive{15000};  // comment on quiet streams
   std::chrono::milliseconds ask_timeout{120000};  // for a client's answer (legacy)

@@ -23,6 +23,7 @@ class Call final : public ServedCall {
   void log(std::string_view level, Json data) override;
   bool client_offers(std::string_view capability) const override;
   Async<std::map<std::string, Json>> ask(std::map<std::string, Question> questions) override;
+  std::string_view protocol_version() const override { return context_.version; }
   bool resumed() const override { return resumed_; }
   // Input that was given so far (2026-07-28).
   const std::map<std::string, Json>& answers() const { return answers_; }

@@ -6,6 +6,7 @@
 #include "mcp/auth/crypto.h"
 #include "mcp/message/header_value.h"
 #include "mcp/message/json_member.h"
+#include "mcp/server/cors.h"
 
 namespace swarm::mcp {
 namespace {
@@ -107,6 +108,19 @@ Async<bool> Endpoint::admitted(const ServerRequest& request, Responder& responde
 }
 
 Async<> Endpoint::handle(ServerRequest& request, Responder& responder, Nursery& jobs) {
+  const std::string origin = header(request, "Origin");
+  if (origin.empty() || !is_allowed(request)) {
+    co_await answer(request, responder, jobs);
+    co_return;
+  }
+  CorsResponder readable(responder, origin);
+  if (is_preflight(request))                // comes without the token
+    co_await readable.respond(204, preflight_headers(request), "");
+  else
+    co_await answer(request, readable, jobs);
+}
+
+Async<> Endpoint::answer(ServerRequest& request, Responder& responder, Nursery& jobs) {
   const bool welcome = co_await admitted(request, responder);
   if (!welcome) co_return;
   if (request.method == "POST") {
@@ -153,19 +167,30 @@ Async<> Endpoint::post(ServerRequest& request, Responder& responder, Nursery& jo
   }
 }
 
+// Requests of older clients outlive their connections, whose number does not bound them.
+bool Endpoint::has_room(const Nursery& jobs, size_t more) const {
+  return jobs.running() + more <= static_cast<size_t>(service_.options().requests_max);
+}
+
 void Endpoint::start_job(Nursery& jobs, Incoming message, RequestContext context) {
   const auto job = std::make_shared<std::pair<Incoming, RequestContext>>(
       std::move(message), std::move(context));  // with the child
   Service& service = service_;
-  jobs.start([&service, job]() -> Async<> {
+  const std::string key = dump_json(job->first.id);
+  jobs.start([&service, job, key]() -> Async<> {
+    const std::shared_ptr<Reply> reply = job->second.reply;
+    const std::shared_ptr<LegacySession> session = job->second.session;
     co_await with_nursery([&](Nursery& nursery) -> Async<> {
-      const std::shared_ptr<Reply> reply = job->second.reply;
       nursery.start([&]() -> Async<> {
         co_await service.answer(std::move(job->first), std::move(job->second));
       });
       co_await reply->stop().receive();
       nursery.cancel();
     });
+    reply->abandon();
+    if (!session) co_return;
+    const auto mine = session->running.find(key);
+    if (mine != session->running.end() && mine->second == reply) session->running.erase(mine);
   });
 }
 
@@ -200,6 +225,10 @@ Async<> Endpoint::post_modern(Incoming message, const ServerRequest& request,
   if (refusal) {
     co_await refuse(responder, refusal->http_status, refusal->code, refusal->text, message.id,
                     refusal->data);
+    co_return;
+  }
+  if (!has_room(jobs, 1)) {
+    co_await refuse(responder, 503, -32000, "too many requests at once", message.id);
     co_return;
   }
   start_job(jobs, std::move(message), std::move(context));
@@ -274,25 +303,29 @@ Async<> Endpoint::post_legacy(std::vector<Incoming> messages, const ServerReques
                     named ? "unknown session" : "initialize first", id);
     co_return;
   }
-  std::shared_ptr<EventStream> events;
+  const auto open = std::make_shared<size_t>(static_cast<size_t>(std::count_if(
+      messages.begin(), messages.end(),
+      [](const Incoming& one) { return one.kind == Incoming::Kind::request; })));
+  if (!has_room(jobs, *open)) {
+    co_await refuse(responder, 503, -32000, "too many requests at once", messages.front().id);
+    co_return;
+  }
+  const std::shared_ptr<EventStream> events = *open > 0 ? new_stream(*session) : nullptr;
+  const bool batch = *open > 1;
   for (Incoming& message : messages) {
     if (message.kind == Incoming::Kind::notification) {
       service_.notice(message, *session->state);
     } else if (message.kind != Incoming::Kind::request) {
       service_.settle(message, *session->state);
-    } else if (!events) {
-      events = std::make_shared<EventStream>("s" + std::to_string(++session->last_stream),
-                                             kEventsMax);
-      if (session->streams.size() >= kStreamsMax)
-        std::erase_if(session->streams, [](const auto& one) { return one.second->finished(); });
-      session->streams[events->name()] = events;
-      session->state->running[dump_json(message.id)] = events;
+    } else {
       RequestContext context;
       context.version = session->state->version;
       context.capabilities = session->state->capabilities;
       context.session = session->state;
       context.reply = events;
+      if (batch) context.reply = std::make_shared<BatchReply>(events, open);
       context.id = message.id;
+      session->state->running[dump_json(message.id)] = context.reply;
       start_job(jobs, std::move(message), std::move(context));
     }
   }
@@ -302,9 +335,15 @@ Async<> Endpoint::post_legacy(std::vector<Incoming> messages, const ServerReques
   }
   const bool resumable = session->state->version >= "2025-11-25";
   co_await stream(events, 0, false, resumable, responder);
-  if (events->finished())
-    std::erase_if(session->state->running,
-                  [&](const auto& one) { return one.second == events; });
+}
+
+std::shared_ptr<EventStream> Endpoint::new_stream(HttpSession& session) {
+  const auto events = std::make_shared<EventStream>("s" + std::to_string(++session.last_stream),
+                                                    kEventsMax);
+  if (session.streams.size() >= kStreamsMax)
+    std::erase_if(session.streams, [](const auto& one) { return one.second->finished(); });
+  session.streams[events->name()] = events;
+  return events;
 }
 
 // ---- Streams.
@@ -345,7 +384,7 @@ Async<> Endpoint::stream_events(EventStream& events, int64_t after, bool resumab
     const bool news = co_await wait_for_news();
     if (!news) break;
   }
-  if (after == 0 && events.finished() && events.last() == 1) {
+  if (after == 0 && events.answered() && events.last() == 1) {
     co_await responder.respond(events.status(), json_headers(), events.after(0)->message);
     co_return;
   }

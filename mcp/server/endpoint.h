@@ -32,6 +32,7 @@ class Endpoint {
   using SessionPtr = std::shared_ptr<HttpSession>;  // shared with its requests
 
   bool is_allowed(const ServerRequest& request) const;
+  Async<> answer(ServerRequest& request, Responder& responder, Nursery& jobs);
   Async<bool> admitted(const ServerRequest& request, Responder& responder);
   Async<> post(ServerRequest& request, Responder& responder, Nursery& jobs);
   Async<> post_modern(Incoming message, const ServerRequest& request, Responder& responder,
@@ -43,7 +44,9 @@ class Endpoint {
   Async<> remove(const ServerRequest& request, Responder& responder);
   // The headers that repeat the body (2026-07-28). Throws RpcException{header mismatch}.
   void check_headers(const ServerRequest& request, const Incoming& message) const;
+  static std::shared_ptr<EventStream> new_stream(HttpSession& session);
   SessionPtr session_of(const ServerRequest& request);
+  bool has_room(const Nursery& jobs, size_t more) const;
   void start_job(Nursery& jobs, Incoming message, RequestContext context);
   // Sends a stream from `after` on. modern: a client that leaves has cancelled.
   Async<> stream(std::shared_ptr<EventStream> events, int64_t after, bool modern, bool resumable,

@@ -60,7 +60,7 @@ class Connection final : public Responder {
   }
 
   Async<> respond(int status, Headers headers, std::string body) override {
-    headers.emplace_back("Content-Length", std::to_string(body.size()));
+    if (status != 204) headers.emplace_back("Content-Length", std::to_string(body.size()));
     if (!keep_alive_) headers.emplace_back("Connection", "close");
     std::string text = head_text(status, headers) + "\r\n";
     if (!head_only_) text += body;

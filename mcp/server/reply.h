@@ -19,6 +19,8 @@ class Reply {
   virtual void send(std::string message) = 0;
   // The answer; nothing follows. http_status: of an answer that nothing preceded.
   virtual void finish(std::string message, int http_status) = 0;
+  // No answer will come: the request was cancelled. Nothing after finish().
+  virtual void abandon() {}
   virtual void hang_up(std::chrono::milliseconds) {}
   // Closed when the answer is in or nobody wants it any more.
   Channel<bool>& stop() { return stop_; }
@@ -41,9 +43,12 @@ class EventStream final : public Reply {
   void send(std::string message) override { push(std::move(message)); }
   void finish(std::string message, int http_status) override {
     push(std::move(message));
-    finished_ = true;
+    finished_ = answered_ = true;
     status_ = http_status;
     stop().close();
+  }
+  void abandon() override {
+    if (!finished_) end();
   }
   void hang_up(std::chrono::milliseconds retry) override {
     retry_ = retry;
@@ -65,6 +70,7 @@ class EventStream final : public Reply {
     return nullptr;
   }
   bool finished() const { return finished_; }
+  bool answered() const { return answered_; }    // finished by an answer
   int64_t last() const { return last_; }
   int status() const { return status_; }
   // True once after hang_up().
@@ -86,7 +92,34 @@ class EventStream final : public Reply {
   int64_t last_ = 0;
   int status_ = 200;
   std::chrono::milliseconds retry_{1000};
-  bool finished_ = false, hung_up_ = false;
+  bool finished_ = false, answered_ = false, hung_up_ = false;
+};
+
+// One of several requests that share a stream (a batch of 2025-03-26): the last one ends it.
+class BatchReply final : public Reply {
+ public:
+  // open: how many of the batch are to be answered yet, common to all of them.
+  BatchReply(std::shared_ptr<EventStream> events, std::shared_ptr<size_t> open)
+      : events_(std::move(events)), open_(std::move(open)) {}
+
+  void send(std::string message) override { events_->send(std::move(message)); }
+  void finish(std::string message, int) override {
+    done_ = true;
+    if (--*open_ == 0)
+      events_->finish(std::move(message), 200);
+    else
+      events_->send(std::move(message));
+    stop().close();
+  }
+  void abandon() override {
+    if (!done_ && --*open_ == 0) events_->end();
+    done_ = true;
+  }
+
+ private:
+  const std::shared_ptr<EventStream> events_;  // with the connection that reads it
+  const std::shared_ptr<size_t> open_;
+  bool done_ = false;
 };
 
 }  // namespace swarm::mcp

@@ -19,11 +19,11 @@ namespace {
 using boost::system::error_code;
 using std::chrono::milliseconds;
 
-constexpr size_t kOutgoingLinesMax = 1024;        // lines; notices beyond are dropped, answers wait
+constexpr size_t kOutgoingLinesMax = 1024;   // lines; notices beyond are dropped, answers wait
 constexpr size_t kJobsMax = 256;             // requests at once over stdio
 constexpr size_t kInputReadBytes = 64 * 1024;
 constexpr milliseconds kExpireEvery{30000};
-constexpr milliseconds kAnswersTail{2000};     // for what is queued when the input has ended
+constexpr milliseconds kAnswersTail{2000};   // for what is queued when the input has ended
 constexpr milliseconds kPause{2};
 
 // The messages of one request over stdio: lines among those of others.
@@ -200,6 +200,12 @@ class ServerImpl final : public Server {
     if (!is_loopback_name(options.host) && options.bearer_token.empty())
       throw ErrorException(invalid_input("host \"" + options.host +
                                          "\" is open to others: it needs a bearer token"));
+    for (const std::string& origin : options.origins) {
+      const auto url = parse_url(origin);
+      if (!url || url->origin() != origin)
+        throw ErrorException(invalid_input("origin: expected http(s)://host[:port], found \"" +
+                                           origin + "\""));
+    }
     ListenerOptions listener;
     listener.host = options.host;
     listener.port = options.port;

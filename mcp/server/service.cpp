@@ -51,7 +51,7 @@ Json Service::capabilities(bool modern) const {
   if (!served_.tools.empty()) out["tools"]["listChanged"] = true;
   if (!served_.resources.empty() || !served_.templates.empty()) {
     out["resources"]["subscribe"] = true;
-    out["resources"]["listChanged"] = false;
+    out["resources"]["listChanged"] = true;
   }
   if (!served_.prompts.empty()) out["prompts"]["listChanged"] = true;
   if (served_.complete) out["completions"] = Json::object();
@@ -154,7 +154,7 @@ Async<Json> Service::dispatch(std::string method, Json params, RequestContext& c
     co_return co_await get_prompt(std::move(params), context);
   const bool resources = !served_.resources.empty() || !served_.templates.empty();
   if (method == "resources/list" && resources)
-    co_return list("resources", definitions_of(served_.resources), context);
+    co_return list("resources", resources_now(), context);
   if (method == "resources/templates/list" && resources)
     co_return list("resourceTemplates", definitions_of(served_.templates), context);
   if (method == "resources/read" && resources) {
@@ -186,6 +186,14 @@ Async<Json> Service::dispatch(std::string method, Json params, RequestContext& c
     co_return Json::object();
   }
   refuse(kMethodNotFound, "method not found: " + method);
+}
+
+std::vector<Json> Service::resources_now() const {
+  std::vector<Json> out = definitions_of(served_.resources);
+  for (const ServedResource& one : served_.templates)
+    if (one.instances)
+      for (Json& definition : one.instances()) out.push_back(std::move(definition));
+  return out;
 }
 
 // Everything fits on one page; a cursor can only be somebody else's.
@@ -302,10 +310,18 @@ Async<Json> Service::read_resource(Json params, RequestContext&) {
     if (text_member(one.definition, "uri") == uri) found = &one;
   for (const ServedResource& one : served_.templates)
     if (!found && matches_template(text_member(one.definition, "uriTemplate"), uri)) found = &one;
-  if (!found) refuse(kInvalidParams, "unknown resource \"" + uri + "\"", Json{{"uri", uri}});
   Json out = Json::object();
-  out["contents"] = co_await found->read(uri);
-  co_return out;
+  std::string problem = "unknown resource \"" + uri + "\"";
+  if (found) {
+    try {
+      out["contents"] = co_await found->read(uri);
+      co_return out;
+    } catch (const ErrorException& e) {
+      if (e.error().kind != ErrorKind::invalid_input) throw;
+      problem = e.error().message;
+    }
+  }
+  refuse(kInvalidParams, problem, Json{{"uri", uri}});
 }
 
 Json Service::complete(const Json& params) const {
@@ -331,7 +347,7 @@ Async<Json> Service::subscribe(Json params, RequestContext& context) {
   if (!wanted.is_object()) refuse(kInvalidParams, "expected notifications");
   if (listeners_.size() >= kListenersMax) refuse(kInternalError, "too many subscriptions");
   Json granted = Json::object();
-  for (const char* key : {"toolsListChanged", "promptsListChanged"})
+  for (const char* key : {"toolsListChanged", "promptsListChanged", "resourcesListChanged"})
     if (wanted.contains(key) && wanted.at(key) == true) granted[key] = true;
   if (wanted.contains("resourceSubscriptions") && wanted.at("resourceSubscriptions").is_array())
     granted["resourceSubscriptions"] = wanted.at("resourceSubscriptions");
@@ -379,6 +395,10 @@ void Service::tools_changed() {
 }
 void Service::prompts_changed() {
   tell("notifications/prompts/list_changed", "promptsListChanged");
+}
+
+void Service::resources_changed() {
+  tell("notifications/resources/list_changed", "resourcesListChanged");
 }
 
 void Service::resource_updated(const std::string& uri) {

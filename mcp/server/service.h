@@ -70,6 +70,7 @@ class Service final : public Announcer {
 
   void tools_changed() override;
   void prompts_changed() override;
+  void resources_changed() override;
   void resource_updated(const std::string& uri) override;
 
   const Served& served() const { return served_; }
@@ -95,6 +96,7 @@ class Service final : public Announcer {
   Async<Json> get_prompt(Json params, RequestContext& context);
   Async<Json> read_resource(Json params, RequestContext& context);
   Async<Json> subscribe(Json params, RequestContext& context);
+  std::vector<Json> resources_now() const;
   Json complete(const Json& params) const;
   Json list(const char* key, std::vector<Json> items, const RequestContext& context) const;
   Json capabilities(bool modern) const;

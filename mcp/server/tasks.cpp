@@ -7,6 +7,7 @@
 #include "mcp/auth/crypto.h"
 #include "mcp/message/json_member.h"
 #include "mcp/message/rpc_error.h"
+#include "mcp/message/versions.h"
 #include "mcp/server/call.h"
 
 namespace swarm::mcp {
@@ -57,6 +58,7 @@ class Tasks::TaskCall final : public ServedCall {
   bool client_offers(std::string_view capability) const override {
     return task_->capabilities.contains(std::string(capability));
   }
+  std::string_view protocol_version() const override { return kModernVersion; }
   bool resumed() const override { return false; }
   void hang_up(std::chrono::milliseconds) override {}
 
