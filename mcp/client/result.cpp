@@ -47,6 +47,12 @@ std::string block_text(const Json& block) {
   return "[content of type \"" + type + "\", not shown]";
 }
 
+// Annotated as not for the model.
+bool is_for_user_only(const Json& block) {
+  const Json annotations = block.is_object() ? block.value("annotations", Json()) : Json();
+  return annotations.is_object() && annotations.value("audience", Json()) == Json::array({"user"});
+}
+
 // Member order is irrelevant for being a repetition.
 bool same(const Json& a, const Json& b) {
   using Sorted = nlohmann::json;
@@ -99,6 +105,7 @@ tools::ToolResult tool_result(const Json& result) {
   bool any = false;
   if (const auto content = result.find("content"); content != result.end() && content->is_array())
     for (const Json& block : *content) {
+      if (is_for_user_only(block)) continue;
       const std::string text = block_text(block);
       if (!repeated && text_member(block, "type") == "text") repeated = repeats(text, *structured);
       out.text += (any ? "\n" : "") + text;

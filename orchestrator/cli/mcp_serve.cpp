@@ -11,12 +11,11 @@
 #include <boost/asio/signal_set.hpp>
 #include <csignal>
 #include <cstdlib>
-#include <fstream>
-#include <iterator>
 
 #include "engine/base/async/nursery.h"
 #include "mcp/serve.h"
 #include "orchestrator/cli/files.h"
+#include "orchestrator/cli/mcp_transcripts.h"
 #include "orchestrator/cli/text.h"
 #include "orchestrator/orchestrator.h"
 
@@ -24,8 +23,6 @@ namespace swarm::cli {
 namespace {
 
 namespace net = boost::asio;
-
-constexpr const char* kRunPrefix = "swarm://runs/";
 
 // The inputs of the file as a JSON Schema of arguments.
 Json input_schema(const Json& document) {
@@ -79,9 +76,11 @@ Json call_result(const run::RunResult& result) {
 
 class SwarmTool {
  public:
-  SwarmTool(const McpServeOptions& options, CommandContext& context)
+  SwarmTool(const McpServeOptions& options, const config::Config& config,
+            CommandContext& context)
       : options_(options), context_(context),
-        settings_(run::real_settings(context.accelerator)) {
+        settings_(run::real_settings(context.accelerator)),
+        transcripts_(config.name, config.journal_dir) {
     settings_.version = SWARM_VERSION;
   }
 
@@ -98,29 +97,27 @@ class SwarmTool {
     };
     const run::RunResult result = co_await run::run_swarm(
         *loaded.config, std::move(settings), context_.clock, *context_.log);
-    co_return call_result(result);
+    Json out = call_result(result);
+    if (!result.directory.empty()) {
+      transcripts_.add(result.id);
+      if (announcer_ != nullptr) announcer_->resources_changed();
+      // Older clients refuse a kind of content they do not know.
+      if (call.protocol_version() >= "2025-06-18")
+        out["content"].push_back(Transcripts::link(result.id));
+    }
+    co_return out;
   }
 
-  // The journal of a run of this file.
-  Async<Json> transcript(std::string uri, std::string journal_dir) const {
-    const std::string id = uri.substr(std::string(kRunPrefix).size());
-    const bool fine = !id.empty() && id[0] != '.' &&
-                      std::all_of(id.begin(), id.end(), [](char c) {
-                        return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '-' ||
-                               c == '_' || c == '.';
-                      });
-    std::ifstream in;
-    if (fine) in.open(journal_dir + "/" + id + "/journal.jsonl", std::ios::binary);
-    if (!fine || !in) throw ErrorException(failed("there is no run \"" + id + "\""));
-    const std::string text{std::istreambuf_iterator<char>(in), {}};
-    const Json one{{"uri", uri}, {"mimeType", "application/jsonl"}, {"text", text}};
-    co_return Json::array({one});
-  }
+  Transcripts& transcripts() const { return transcripts_; }
+  // Told when the list of transcripts has changed.
+  void announce_to(mcp::Announcer& announcer) { announcer_ = &announcer; }
 
  private:
   const McpServeOptions& options_;
   CommandContext& context_;
   run::RunSettings settings_;                // of every call: they share engines
+  mutable Transcripts transcripts_;
+  mcp::Announcer* announcer_ = nullptr;
 };
 
 mcp::Served offer(const config::Config& config, const SwarmTool& tool) {
@@ -144,14 +141,21 @@ mcp::Served offer(const config::Config& config, const SwarmTool& tool) {
                          return tool.call(std::move(arguments), call);
                        },
                        .task = mcp::TaskUse::offered});
-  const std::string journals = config.journal_dir;
-  Json transcript{{"uriTemplate", std::string(kRunPrefix) + "{id}"},
-                  {"name", "run"},
-                  {"description", "journal of a run: one JSON event per line"},
-                  {"mimeType", "application/jsonl"}};
-  out.templates.push_back({std::move(transcript), [&tool, journals](std::string uri) {
-                             return tool.transcript(std::move(uri), journals);
-                           }});
+  Transcripts& transcripts = tool.transcripts();
+  out.templates.push_back(
+      {.definition = Transcripts::definition(),
+       .read = [&transcripts](std::string uri) -> Async<Json> {
+         auto contents = transcripts.read(uri);
+         if (!contents) throw ErrorException(contents.error());
+         co_return std::move(*contents);
+       },
+       .instances = [&transcripts] { return transcripts.list(); }});
+  out.complete = [&transcripts](const Json& ref, const std::string& argument,
+                                const std::string& value) {
+    const bool run = ref.is_object() && ref.value("type", "") == "ref/resource" &&
+                     argument == "id";
+    return run ? transcripts.complete(value) : std::vector<std::string>();
+  };
   return out;
 }
 
@@ -185,6 +189,9 @@ void add_serve_options(CLI::App& sub, McpServeOptions& options) {
   sub.add_option("--token-env", options.token_env,
                  "variable with the bearer token clients must send")
       ->type_name("NAME");
+  sub.add_option("--origin", options.origins,
+                 "origin whose pages may call, as https://app.example; may be repeated")
+      ->type_name("URL");
 }
 
 Result<int> run_mcp_serve(const McpServeOptions& options, CommandContext& context) {
@@ -200,10 +207,12 @@ Result<int> run_mcp_serve(const McpServeOptions& options, CommandContext& contex
       return environment_error("environment variable \"" + options.token_env + "\" is not set");
     serving.bearer_token = token;
   }
-  const SwarmTool tool(options, context);
+  serving.origins = options.origins;
+  SwarmTool tool(options, *loaded.config, context);
   const mcp::Served served = offer(*loaded.config, tool);
   net::io_context io(1);
   const auto server = mcp::make_server(served, serving, io.get_executor(), *context.log);
+  tool.announce_to(server->announcer());
   if (options.http) {
     server->listen();
     context.out << server->url() << "\n" << std::flush;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "orchestrator/cli/commands.h"
 
@@ -14,6 +15,7 @@ struct McpServeOptions {
   std::string host = "127.0.0.1";
   uint16_t port = 0;
   std::string token_env;           // name of the variable with the bearer token
+  std::vector<std::string> origins;  // whose pages may call, besides those of this machine
 };
 
 void add_serve_options(CLI::App& sub, McpServeOptions& options);

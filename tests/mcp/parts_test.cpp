@@ -97,6 +97,10 @@ TEST_CASE("tool result: text is joined, media become notes, structure is sent on
         "[resource f:a, 3 bytes, not shown]");
   CHECK(text_of(R"({"content":[{"type":"resource_link","uri":"f:a","name":"A"}]})") ==
         "[resource link \"A\" f:a]");
+  CHECK(text_of(R"({"content":[{"type":"text","text":"for both","annotations":{"audience":["user",
+                    "assistant"]}},{"type":"text","text":"for people","annotations":{"audience":
+                    ["user"]}},{"type":"text","text":"odd","annotations":7}]})") ==
+        "for both\nodd");
   CHECK(text_of(R"({"content":[{"type":"hologram","data":"x"}, 7]})") ==
         "[content of type \"hologram\", not shown]\n[unreadable content]");
   CHECK(tool_result(Json{{"isError", true}}).is_error);

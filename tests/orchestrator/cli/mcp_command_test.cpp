@@ -9,7 +9,12 @@
 #include <string>
 #include <vector>
 
+#include <boost/asio/io_context.hpp>
+
+#include "engine/base/async/nursery.h"
+#include "engine/base/async/run.h"
 #include "engine/base/json.h"
+#include "mcp/mcp.h"
 #include "tests/orchestrator/cli/run_program.h"
 #include "tests/support/support.h"
 
@@ -220,6 +225,60 @@ TEST_CASE("mcp command: bad arguments, unknown tools and missing servers have th
   CHECK(run({"mcp", "list", "--url", "ftp://x"}).code == 3);
   CHECK(run({"mcp", "doctor", "--", "/no/such/program"}).code == 3);
   CHECK(run({"mcp", "serve", "/no/such/file.yaml"}).code == 3);
+}
+
+TEST_CASE("mcp command: the runs of a served swarm can be read, those of others cannot") {
+  const Project oracle;
+  const Ran own = run({"run", oracle.file, "--in", "task=x", "--run-id", "earlier"});
+  REQUIRE(own.code == 0);
+  const auto other = oracle.dir.path() / "other.yaml";
+  std::string text = test::read_file(oracle.file);
+  test::write_file(other, text.replace(text.find("name: oracle"), 12, "name: nobody"));
+  const Ran foreign = run({"run", other.string(), "--in", "task=x", "--run-id", "foreign"});
+  REQUIRE(foreign.code == 0);
+
+  boost::asio::io_context io(1);
+  std::ostringstream log_text;
+  Log log(log_text, LogLevel::error);
+  mcp::ServerConfig config;
+  config.name = "oracle";
+  config.command = {SWARM_PROGRAM, "mcp", "serve", oracle.file};
+  const auto client = mcp::make_client(config, io.get_executor(), log);
+  const auto read = [&](std::string uri) -> Async<std::string> {
+    try {
+      const Json contents = co_await client->read_resource("swarm://runs/" + uri);
+      co_return contents.at("contents").at(0).at("text").get<std::string>();
+    } catch (const ErrorException& e) {
+      co_return e.error().message;
+    }
+  };
+  const auto visit = [&]() -> Async<> {
+    co_await client->start();
+    const mcp::CallOptions options;
+    const Json arguments{{"task", "y"}};
+    const Json result = co_await client->call_tool("oracle", arguments, options);
+    const Json link = result.at("content").at(1);
+    CHECK(link.at("type") == "resource_link");
+    const std::string uri = link.at("uri").get<std::string>();
+    const auto listed = co_await client->list(mcp::List::resources);
+    CHECK(listed.size() == 1);
+    CHECK(listed.front().at("uri") == uri);
+    const std::string run = uri.substr(std::string("swarm://runs/").size());
+    const Json ref{{"type", "ref/resource"}, {"uri", "swarm://runs/{id}"}};
+    const Json completed = co_await client->complete(ref, "id", run.substr(0, 3), Json());
+    CHECK(completed.at("completion").at("values") == Json::array({run}));
+    const std::string journal = co_await read(run);
+    CHECK(journal.find("forty-two") != std::string::npos);
+    const std::string earlier = co_await read("earlier");
+    CHECK(earlier.find("forty-two") != std::string::npos);
+    for (const char* none : {"foreign", "none", "..", ".", "earlier%2f"}) {
+      CAPTURE(std::string(none));
+      const std::string refused = co_await read(none);
+      CHECK(refused.find("(code -32602)") != std::string::npos);
+    }
+  };
+  const auto stop = [&]() -> Async<> { co_await client->stop(); };
+  run_root(io, with_cleanup(visit, stop));
 }
 
 TEST_CASE("mcp command: a lazy server runs once to be known, then only to be called") {
