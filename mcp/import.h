@@ -19,7 +19,7 @@ namespace swarm::mcp {
 
 // Texts still have their ${NAME}.
 struct ImportedServer {
-  std::string name;
+  std::string name;                        // letters, digits, _ and -; different from all others
   bool enabled = true;                     // others are never started
   std::vector<std::string> command = {};
   std::vector<std::pair<std::string, std::string>> env = {};

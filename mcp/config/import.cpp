@@ -6,6 +6,7 @@
 
 #include "mcp/auth/crypto.h"
 #include "mcp/message/json_member.h"
+#include "mcp/transport/url.h"
 
 namespace swarm::mcp {
 namespace {
@@ -57,6 +58,9 @@ class Entry {
         out_.warnings.push_back("\"" + key + "\" is not understood");
     if (out_.command.empty() && out_.url.empty()) complain("expected command or url");
     if (!out_.command.empty() && !out_.url.empty()) complain("has both command and url");
+    const auto url = parse_url(out_.url);
+    if (!url && !out_.url.empty() && out_.url.find("${") == std::string::npos)
+      complain(url.error().message);
     return std::move(out_);
   }
 
@@ -246,6 +250,26 @@ class Entry {
   std::set<std::string> taken_;
 };
 
+std::string plain_name(std::string name) {
+  for (char& c : name)
+    if (std::isalnum(static_cast<unsigned char>(c)) == 0 && c != '_' && c != '-') c = '_';
+  return name.empty() ? "server" : name;
+}
+
+// Names begin the names of tools. Those that are fine as they are keep them, whatever comes first.
+void rename(std::vector<ImportedServer>& servers) {
+  std::set<std::string> taken;
+  for (const ImportedServer& server : servers) taken.insert(server.name);
+  for (ImportedServer& server : servers) {
+    std::string name = plain_name(server.name);
+    if (name == server.name) continue;
+    const std::string begin = name;
+    for (int i = 2; !taken.insert(name).second; ++i) name = begin + "_" + std::to_string(i);
+    server.warnings.push_back("the list calls it \"" + server.name + "\"");
+    server.name = name;
+  }
+}
+
 // The list itself, wherever it is.
 const Json* find_list(const Json& document) {
   for (const char* root : kRoots) {
@@ -312,6 +336,7 @@ Result<std::vector<ImportedServer>> import_document(const Json& document, std::s
       out.back().problem = "expected an object";
     }
   }
+  rename(out);
   return out;
 }
 
@@ -353,8 +378,6 @@ Result<ServerConfig> resolve_server(const ImportedServer& server, const Variable
   };
   ServerConfig out;
   out.name = server.name;
-  for (char& c : out.name)                       // a prefix of tool names
-    if (std::isalnum(static_cast<unsigned char>(c)) == 0 && c != '_' && c != '-') c = '_';
   for (size_t i = 0; i < server.command.size(); ++i)
     out.command.push_back(
         expanded(i == 0 ? "command" : "args[" + std::to_string(i - 1) + "]", server.command[i]));
@@ -378,6 +401,9 @@ Result<ServerConfig> resolve_server(const ImportedServer& server, const Variable
     out.auth = std::make_shared<AuthOptions>(std::move(auth));  // shared by copies of the server
   }
   if (failure) return *failure;
+  if (!out.url.empty())
+    if (const auto url = parse_url(out.url); !url)
+      return invalid_input(prefix + url.error().message);
   return out;
 }
 

@@ -27,6 +27,9 @@ Result<mcp::ServerConfig> single_target(const McpTargetOptions& options) {
   server.name = "server";
   server.url = options.url;
   server.command = options.command;
+  const bool is_web = options.url.starts_with("http://") || options.url.starts_with("https://");
+  if (!options.url.empty() && !is_web)
+    return invalid_input("--url: expected http:// or https://, found \"" + options.url + "\"");
   for (const std::string& header : options.headers) {
     const size_t equals = header.find('=');
     if (equals == std::string::npos || equals == 0)
@@ -107,6 +110,8 @@ std::optional<McpTargets> mcp_targets(const McpTargetOptions& options, CommandCo
     code = listed->code;
     out.servers = std::move(listed->servers);
     out.disabled = std::move(listed->disabled);
+    if (out.servers.empty() && out.disabled.empty() && code == kExitOk)
+      context.err << "the list names no servers\n";
   } else {
     auto server = single_target(options);
     if (!server) return fail(server.error());

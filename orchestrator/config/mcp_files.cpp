@@ -5,7 +5,9 @@
 #include <optional>
 
 #include "engine/base/text_file.h"
+#include "engine/base/utf8.h"
 #include "orchestrator/config/repetitions.h"
+#include "orchestrator/config/toml.h"
 
 namespace swarm::config {
 namespace {
@@ -120,6 +122,14 @@ Result<std::vector<mcp::ImportedServer>> read_mcp_list(const std::string& path, 
                                                        std::vector<Problem>& problems) {
   SWARM_TRY(const std::string text, read_text_file(path));
   const std::string extension = fs::path(path).extension().string();
+  if (extension == ".toml") {
+    auto document = parse_toml(text, path);
+    if (document) return mcp::import_document(*document, path);
+    problems.push_back({document.error().message, Place{document.error().location},
+                        document.error().kind});
+    sources[path] = utf8_sanitize(text);
+    return std::vector<mcp::ImportedServer>();
+  }
   if (extension != ".yaml" && extension != ".yml") return mcp::import_servers(text, path);
   const Node node = parse_yaml(text, path, fs::path(path).parent_path().string(), sources,
                                problems);

@@ -144,6 +144,20 @@ TEST_CASE("import: switches, times and tools under all their names") {
   CHECK(era.name == "my_server");
 }
 
+TEST_CASE("import: names that tools cannot begin with change, and stay different") {
+  const auto servers = import_servers(R"({"mcpServers": {"my server": {"command": "a"},
+      "my.server": {"command": "b"}, "my_server": {"command": "c"}, "": {"command": "d"}}})",
+                                      "list.json");
+  REQUIRE(servers.has_value());
+  REQUIRE(servers->size() == 4);
+  CHECK(servers->at(0).name == "my_server_2");
+  CHECK(servers->at(0).warnings == std::vector<std::string>{"the list calls it \"my server\""});
+  CHECK(servers->at(1).name == "my_server_3");
+  CHECK(servers->at(2).name == "my_server");
+  CHECK(servers->at(2).warnings.empty());
+  CHECK(servers->at(3).name == "server");
+}
+
 TEST_CASE("import: consent, authorization and required are taken over, what is not is told") {
   const ImportedServer asked = only(R"({"mcpServers": {"s": {"url": "https://x", "required": true,
       "autoApprove": ["a", "b"], "oauth": {"clientId": "id", "clientSecret": "${KEY}",
@@ -214,6 +228,8 @@ TEST_CASE("import: unknown keys are told, not fatal; a bad server does not spoil
         "f: has both command and url\n"
         "g: timeout: expected a number above 0\n"
         "h: env: expected NAME=VALUE\n");
+  CHECK(refusal(R"({"mcpServers": {"a": {"url": "ftp://x"}}})") ==
+        "mcp server \"a\": url \"ftp://x\": expected http:// or https://");
   CHECK(refusal(R"({"mcpServers": {"c": {"command": "x", "args": "y"}}})") ==
         "mcp server \"c\": args: expected a list");
   for (const char* text : {"", "[]", "{", "7", R"({"other": {}})", R"({"mcpServers": 7})"})

@@ -222,7 +222,11 @@ TEST_CASE("mcp command: bad arguments, unknown tools and missing servers have th
   CHECK(missing.out.find("task") != std::string::npos);
   CHECK(run(with_server({"mcp", "call", "nothing"}, project)).code == 1);
   CHECK(run({"mcp", "list"}).code == 2);
-  CHECK(run({"mcp", "list", "--url", "ftp://x"}).code == 3);
+  CHECK(run({"mcp", "list", "--url", "ftp://x"}).code == 2);
+  test::write_file(project.dir.path() / "none.json", R"({"mcpServers": {}})");
+  const Ran none = run({"mcp", "list", "--config", (project.dir.path() / "none.json").string()});
+  CHECK(none.code == 0);
+  CHECK(none.err == "the list names no servers\n");
   CHECK(run({"mcp", "doctor", "--", "/no/such/program"}).code == 3);
   CHECK(run({"mcp", "serve", "/no/such/file.yaml"}).code == 3);
 }

@@ -155,3 +155,44 @@ TEST_CASE("mcp_files: a list that is named twice is refused at the second place"
             "swarm.yaml:3:24: error: mcp_files[1]: \"none.json\" is listed twice") !=
         std::string::npos);
 }
+
+TEST_CASE("mcp_files: the TOML of Codex, and where its mistakes are") {
+  const auto load = [](const std::string& toml) {
+    Folder folder;
+    test::write_file(folder.dir.path() / "config.toml", toml);
+    std::string swarm = kSwarm;
+    swarm.replace(swarm.find("list.json, list.yaml"), 20, "config.toml");
+    test::write_file(folder.dir.path() / "swarm.yaml", swarm);
+    test::write_file(folder.dir.path() / "script.json", R"({"replies": []})");
+    return config::load_file((folder.dir.path() / "swarm.yaml").string(), {});
+  };
+  const config::Loaded loaded = load(R"(
+model = "some-model"
+since = 2026-01-02T03:04:05Z
+[mcp_servers.shop]
+command = "npx"
+args = ["-y", "shop"]
+startup_timeout_sec = 20
+tool_timeout_sec = 1.5
+enabled_tools = ["price"]
+[mcp_servers.shop.env]
+KEY = "value"
+[mcp_servers.web]
+url = "https://x.test/mcp"
+)");
+  CAPTURE(loaded.report());
+  REQUIRE(loaded.config.has_value());
+  const mcp::ServerConfig* shop = find(*loaded.config, "shop");
+  REQUIRE(shop != nullptr);
+  CHECK(shop->command == std::vector<std::string>{"npx", "-y", "shop"});
+  CHECK(shop->env == std::map<std::string, std::string>{{"KEY", "value"}});
+  CHECK(shop->start_timeout == std::chrono::seconds(20));
+  CHECK(shop->call_timeout == std::chrono::milliseconds(1500));
+  CHECK(shop->include_tools == std::vector<std::string>{"price"});
+  REQUIRE(find(*loaded.config, "web") != nullptr);
+  CHECK(find(*loaded.config, "web")->url == "https://x.test/mcp");
+  const config::Loaded broken = load("[mcp_servers.shop]\ncommand = npx\n");
+  CHECK_FALSE(broken.config.has_value());
+  CHECK(broken.report().find("config.toml:2:1") != std::string::npos);
+  CHECK(broken.report().find("command = npx") != std::string::npos);
+}
