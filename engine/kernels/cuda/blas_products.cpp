@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/kernels/cuda/launch.h"
 #include "engine/kernels/cuda/matmul/halves.h"
 
 namespace swarm::engine::kernels::cuda {
@@ -41,12 +42,11 @@ void BlasProducts::multiply(const MatmulArgs& args) {
   const auto stream = static_cast<simt::Stream>(stream_->native());
   const bool bf16 = args.weight.type == WeightType::bf16;
   const int32_t stride = BlasMemory::stride(args.weight.cols);
-  if (device_->lost()) return;
-  const simt::Status split =
-      split_halves(stream, {.x = args.x, .high = memory_.high, .low = memory_.low,
-                            .scale = memory_.scale, .rows = args.rows, .cols = args.weight.cols,
-                            .stride = stride, .bf16 = bf16});
-  device_->launched("split_halves", split.cuda_error);
+  launch(*device_, "split_halves", [&] {
+    return split_halves(stream, {.x = args.x, .high = memory_.high, .low = memory_.low,
+                                 .scale = memory_.scale, .rows = args.rows,
+                                 .cols = args.weight.cols, .stride = stride, .bf16 = bf16});
+  });
   const auto count = [](int32_t a, int32_t b) {
     return static_cast<size_t>(a) * static_cast<size_t>(b);
   };
@@ -60,10 +60,11 @@ void BlasProducts::multiply(const MatmulArgs& args) {
                  .y = {args.y, count(args.rows, args.weight.rows)},
                  .x_stride = stride, .weight_stride = stride});
   }
-  if (bf16 || device_->lost()) return;
-  const simt::Status scaled = scale_rows(stream, {.y = args.y, .scale = memory_.scale,
-                                                  .rows = args.rows, .cols = args.weight.rows});
-  device_->launched("scale_rows", scaled.cuda_error);
+  if (bf16) return;
+  launch(*device_, "scale_rows", [&] {
+    return scale_rows(stream, {.y = args.y, .scale = memory_.scale, .rows = args.rows,
+                               .cols = args.weight.rows});
+  });
 }
 
 }  // namespace swarm::engine::kernels::cuda

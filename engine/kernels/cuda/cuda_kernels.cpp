@@ -16,6 +16,7 @@
 #include "engine/kernels/cuda/cuda_footprint.h"
 #include "engine/kernels/cuda/device_memory.h"
 #include "engine/kernels/cuda/elementwise.h"
+#include "engine/kernels/cuda/launch.h"
 #include "engine/kernels/cuda/matmul/matmul.h"
 #include "engine/kernels/cuda/moe_route.h"
 #include "engine/kernels/cuda/sampling/sample_stage.h"
@@ -344,11 +345,9 @@ class CudaKernels final : public Kernels {
     });
   }
 
-  // Nothing runs on a lost device: what a kernel would read may never have arrived. A launch that
-  // is refused loses it, and the reason names the kernel.
-  template <class Launch>
-  void launch(const char* kernel, Launch start) {
-    if (!device_->lost()) device_->launched(kernel, start().cuda_error);
+  template <class Start>
+  void launch(const char* kernel, Start start) {
+    cuda::launch(*device_, kernel, start);
   }
 
   void check_device() {

@@ -1,7 +1,8 @@
 #include "engine/kernels/cuda/sampling/sample_stage.h"
 
 #include <algorithm>
-#include <string>
+
+#include "engine/kernels/cuda/launch.h"
 
 namespace swarm::engine::kernels::cuda {
 namespace {
@@ -43,24 +44,18 @@ size_t SampleStage::take_round(std::span<const SampleJob> jobs) {
 
 void SampleStage::run_round(simt::Stream launch_stream, float* logits, int32_t stride,
                             std::span<Sampled> sampled) {
-  device::Device& device = stream_->device();
   block_.begin(memory_.jobs);
   const auto rows = block_.put(std::span<const SampleRow>(packed_.rows));
   const auto masks = block_.put(std::span<const uint32_t>(packed_.masks));
   const auto seen = block_.put(std::span<const SampleSeen>(packed_.seen));
   block_.send();
-  // What did not arrive must not be read.
-  if (device.lost()) throw ErrorException(device.lost_error());
-  const simt::Status launched =
-      sample_rows(launch_stream, {.logits = logits, .stride = stride,
-                                  .rows = static_cast<int32_t>(sampled.size()),
-                                  .vocab = packed_.vocab, .jobs = rows, .masks = masks,
-                                  .seen = seen, .results = memory_.results,
-                                  .scratch = reinterpret_cast<uint8_t*>(memory_.scratch)});
-  if (!launched.ok()) {
-    device.declare_lost("sample: the launch was refused (CUDA error " +
-                        std::to_string(launched.cuda_error) + ")");
-  }
+  launch(stream_->device(), "sample", [&] {
+    return sample_rows(launch_stream, {.logits = logits, .stride = stride,
+                                       .rows = static_cast<int32_t>(sampled.size()),
+                                       .vocab = packed_.vocab, .jobs = rows, .masks = masks,
+                                       .seen = seen, .results = memory_.results,
+                                       .scratch = reinterpret_cast<uint8_t*>(memory_.scratch)});
+  });
   const auto results = results_.span().first(sampled.size());
   stream_->copy(results, device::DeviceSpan<const SampleResult>(memory_.results, sampled.size()));
   const auto waited = stream_->synchronize();
