@@ -134,6 +134,8 @@ Emulator::~Emulator() = default;
 Stream Emulator::stream() { return stream_.handle(); }
 uint64_t Emulator::switches() const { return pool_->switches(); }
 
+int orders_at_most() { return kOrders; }
+
 inline namespace emulated {
 
 void run_grid(const Config& config, std::function<void()> body) {

@@ -19,7 +19,7 @@ int main(int argc, char** argv) {
     return 77;
   }
   if (!swarm::test::use_card_memory()) {
-    std::cout << "the card has no managed memory\n";
+    std::cout << "the card cannot read page-locked host memory\n";
     return 1;
   }
   return context.run();

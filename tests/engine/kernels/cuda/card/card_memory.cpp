@@ -1,20 +1,31 @@
 #include "tests/engine/kernels/cuda/card/card_memory.h"
 
 #include <cuda_runtime_api.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <mutex>
 #include <new>
 
 namespace {
 
-constexpr size_t kRegionBytes = size_t{8} << 30;   // address space; pages come when touched
-constexpr size_t kHeaderBytes = 64;                // before each block: its size class
+constexpr size_t kRegionBytes = size_t{256} << 20;   // the tests take some 40 MiB at most
+constexpr size_t kHeaderBytes = 64;                // before each block
+constexpr int kUnwritten = 0xff;                   // NaN in every float type, as simt::poison()
+
+// In front of a block; the rest of the header is kUnwritten, as is everything up to the next one.
+struct Header {
+  size_t size_class = 0;               // the block has 2^size_class bytes
+  size_t bytes = 0;                    // that were asked for
+};
 
 // One region cut from the front; freed blocks wait in lists by power of two.
 struct Region {
@@ -31,8 +42,9 @@ bool owns(const void* memory) {
   return region.begin != nullptr && at >= region.begin && at < region.begin + kRegionBytes;
 }
 
-void* take(size_t bytes) {
-  const auto size_class = static_cast<size_t>(std::bit_width((bytes < 64 ? 64 : bytes) - 1));
+std::byte* header_of(void* block) { return static_cast<std::byte*>(block) - kHeaderBytes; }
+
+void* new_block(size_t size_class) {
   const std::lock_guard lock(region.mutex);
   if (void* block = region.free[size_class]) {
     region.free[size_class] = *static_cast<void**>(block);
@@ -42,16 +54,38 @@ void* take(size_t bytes) {
   if (region.used + needed > kRegionBytes) throw std::bad_alloc();
   std::byte* header = region.begin + region.used;
   region.used += needed;
-  *reinterpret_cast<size_t*>(header) = size_class;
   return header + kHeaderBytes;
 }
 
+// Everything between the blocks that were asked for is NaN: who reads beyond the end computes with
+// it, and who writes there is found by give().
+void* take(size_t bytes) {
+  const Header header{static_cast<size_t>(std::bit_width((bytes < 64 ? 64 : bytes) - 1)), bytes};
+  void* const block = new_block(header.size_class);
+  std::memset(header_of(block), kUnwritten, kHeaderBytes);
+  std::memcpy(header_of(block), &header, sizeof header);
+  std::memset(static_cast<std::byte*>(block) + bytes, kUnwritten,
+              (size_t{1} << header.size_class) - bytes);
+  return block;
+}
+
+bool unwritten(const std::byte* from, const std::byte* to) {
+  return std::all_of(from, to, [](std::byte b) { return b == std::byte{kUnwritten}; });
+}
+
 void give(void* block) {
-  const size_t size_class = *reinterpret_cast<size_t*>(static_cast<std::byte*>(block) -
-                                                       kHeaderBytes);
+  Header header;
+  std::memcpy(&header, header_of(block), sizeof header);
+  const auto* const begin = static_cast<const std::byte*>(block);
+  if (!unwritten(header_of(block) + sizeof header, begin) ||
+      !unwritten(begin + header.bytes, begin + (size_t{1} << header.size_class))) {
+    constexpr char kReport[] = "memory around a block of a test was overwritten\n";
+    [[maybe_unused]] const auto written = ::write(STDERR_FILENO, kReport, sizeof kReport - 1);
+    std::abort();
+  }
   const std::lock_guard lock(region.mutex);
-  *static_cast<void**>(block) = region.free[size_class];
-  region.free[size_class] = block;
+  *static_cast<void**>(block) = region.free[header.size_class];
+  region.free[header.size_class] = block;
 }
 
 }  // namespace
@@ -59,8 +93,14 @@ void give(void* block) {
 namespace swarm::test {
 
 bool use_card_memory() {
-  void* memory = nullptr;
-  if (cudaMallocManaged(&memory, kRegionBytes, cudaMemAttachGlobal) != cudaSuccess) return false;
+  // Our own mapping, so that it outlives the driver, whose end comes before that of static objects.
+  void* const memory = ::mmap(nullptr, kRegionBytes, PROT_READ | PROT_WRITE,
+                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) return false;
+  void* seen_by_card = nullptr;
+  if (cudaHostRegister(memory, kRegionBytes, cudaHostRegisterMapped) != cudaSuccess ||
+      cudaHostGetDevicePointer(&seen_by_card, memory, 0) != cudaSuccess || seen_by_card != memory)
+    return false;
   region.begin = static_cast<std::byte*>(memory);
   active = true;
   return true;
