@@ -52,6 +52,7 @@ class Bundle {
     command.insert(command.end(), flags.begin(), flags.end());
     return test::run_process(command);
   }
+  std::string path(const std::string& name) const { return (folder_.path() / name).string(); }
   Json report() const {
     return parse_json(test::read_file(folder_.path() / "report.json"), "report.json").value();
   }
@@ -132,6 +133,42 @@ TEST_CASE("gpu-check: all passed is 0; --only chooses the kinds") {
   const Json report = bundle.report();
   CHECK(report["steps"].size() == 4);
   CHECK(report["failed"] == 0);
+}
+
+TEST_CASE("gpu-check: --match chooses steps by name, --logs keeps what they printed, whole") {
+  Bundle bundle(kCard);
+  bundle.test_program("test_a", "i=0; while [ $i -lt 3000 ]; do echo line $i; i=$((i + 1)); done");
+  bundle.test_program("test_b", "exit 1");
+  const std::string logs = bundle.path("logs");
+  CHECK(bundle.check({"--match", "test_a", "--logs", logs}).code == 1);
+  const Json report = bundle.report();
+  CHECK(report["steps"].size() == 3);                      // itself and under each tool
+  CHECK(step(report, "test", "test_a")["log"].get<std::string>().size() < 4500);
+  const std::string log = test::read_file(logs + "/test.test_a.log");
+  CHECK(log.starts_with("line 0\n"));
+  CHECK(log.ends_with("line 2999\n"));
+  CHECK(bundle.check({"--match", "model-", "--logs", logs}).code == 0);
+  CHECK(bundle.report()["steps"].size() == 2);
+  CHECK(test::read_file(logs + "/bench.model-a.log").starts_with("for "));
+}
+
+TEST_CASE("gpu-check: a choice that leaves nothing is no success") {
+  Bundle bundle(kCard);
+  bundle.test_program("test_good", "exit 0");
+  const test::Finished ran = bundle.check({"--match", "test_goud"});
+  CHECK(ran.code == 2);
+  CHECK(ran.err.find("no step of") != std::string::npos);
+  CHECK(bundle.check({"--only", "tests"}).code == 2);
+}
+
+TEST_CASE("gpu-check: benchmarks come before the sanitizers") {
+  Bundle bundle(kCard);
+  bundle.test_program("test_good", "exit 0");
+  bundle.check();
+  std::string order;
+  const Json report = bundle.report();
+  for (const Json& one : report["steps"]) order += one["kind"].get<std::string>().substr(0, 1);
+  CHECK(order == "tdbbbmr");
 }
 
 TEST_CASE("gpu-check: what finds no time is reported as not run, and is not a success") {
