@@ -86,7 +86,8 @@ class GgufBuilder {
   // data must have exactly the size the type and dims ask for (checked at finish).
   void add_tensor(std::string name, std::vector<uint64_t> dims, TensorType type,
                   std::vector<std::byte> data);
-  // The same with data made when they are needed: write() then holds one such tensor at a time.
+  // The same with data made when they are needed: write() then holds one such tensor at a time;
+  // finish() makes several at once, on threads of its own, and passes on what make throws.
   void add_lazy_tensor(std::string name, std::vector<uint64_t> dims, TensorType type,
                        std::function<std::vector<std::byte>()> make);
   // Atomic: temporary, then rename. stop is asked between tensors; true ends it with
@@ -104,6 +105,7 @@ class GgufBuilder {
   using Data = std::pair<std::shared_ptr<const void>, std::span<const std::byte>>;
   std::shared_ptr<const GgufFile> become_file(std::string name, uint64_t header_bytes,
                                               const std::function<Data(size_t)>& data_of);
+  void make_lazy_tensors();
   // Everything before the tensor data, padded; refuses what the reader would refuse.
   Result<std::vector<std::byte>> header() const;
   uint64_t alignment() const;

@@ -4,9 +4,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
+#include <exception>
+#include <mutex>
 #include <set>
 #include <system_error>
+#include <thread>
 #include <utility>
 
 #include "engine/base/units.h"
@@ -239,12 +243,40 @@ std::shared_ptr<const GgufFile> GgufBuilder::become_file(
   return file;
 }
 
+// On all cores: random weights of a large model take minutes on one. Each makes whole tensors, so
+// the bytes do not depend on how many there are.
+void GgufBuilder::make_lazy_tensors() {
+  std::vector<Pending*> lazy;
+  for (Pending& tensor : tensors_)
+    if (tensor.make) lazy.push_back(&tensor);
+  std::atomic<size_t> next{0};
+  std::mutex mutex;
+  std::exception_ptr stopped;
+  const auto work = [&] {
+    for (size_t i = next++; i < lazy.size(); i = next++) {
+      try {
+        lazy[i]->data = std::exchange(lazy[i]->make, {})();
+      } catch (...) {
+        const std::lock_guard lock(mutex);
+        stopped = std::current_exception();
+        next = lazy.size();
+      }
+    }
+  };
+  {
+    constexpr size_t kThreadsMax = 16;
+    const size_t cores = std::clamp<size_t>(std::thread::hardware_concurrency(), 1, kThreadsMax);
+    std::vector<std::jthread> helpers;
+    for (size_t i = 1; i < std::min(cores, lazy.size()); ++i) helpers.emplace_back(work);
+    work();
+  }
+  if (stopped) std::rethrow_exception(stopped);
+}
+
 Result<std::shared_ptr<const GgufFile>> GgufBuilder::finish(std::string name) {
   SWARM_TRY(const auto head, header());
-  for (Pending& tensor : tensors_) {
-    if (!tensor.make) continue;
-    tensor.data = tensor.make();
-    tensor.make = {};
+  make_lazy_tensors();
+  for (const Pending& tensor : tensors_) {
     const auto type_id = static_cast<uint32_t>(tensor.type);
     SWARM_TRY(const uint64_t bytes, tensor_data_bytes(tensor.name, tensor.dims, type_id));
     SWARM_TRY_VOID(check_size(tensor.name, tensor.data.size(), bytes));

@@ -13,8 +13,9 @@
 
 namespace swarm::engine::kernels {
 
-// Left free beside the arena: kernels' code, stacks and graphs of the driver.
-inline constexpr uint64_t kDeviceReserveBytes = uint64_t{256} << 20;
+// Left free beside the arena: our kernels and those of cuBLAS, which the driver loads when they are
+// first used (a step that finds no room for them loses the device), its stacks and graphs.
+inline constexpr uint64_t kDeviceReserveBytes = uint64_t{512} << 20;
 
 struct AcceleratorOptions {
   bool deterministic = false;          // bits of a row do not depend on the batch; costs speed
