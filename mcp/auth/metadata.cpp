@@ -119,7 +119,7 @@ Async<ResourceMetadata> Discovery::resource(std::string hinted) {
       out.scopes = joined_words(found->at("scopes_supported"));
     if (!covers(out.resource, server_))
       fail_auth("the resource metadata is about \"" + out.resource + "\", not about " +
-             server_.text());
+                server_.text());
     if (out.servers.empty()) fail_auth("the resource metadata names no authorization server");
     co_return out;
   }

@@ -2,9 +2,9 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 
 #include "engine/base/json.h"
+#include "engine/base/text_file.h"
 #include "orchestrator/cli/checks.h"
 #include "orchestrator/cli/commands.h"
 #include "orchestrator/cli/files.h"
@@ -56,11 +56,11 @@ std::vector<Picture> pictures_of(const config::Config& config) {
 // The file that was recorded beside the journal. Only its names are read: what it speaks of
 // (weights, variables of the environment) need not be there any more.
 config::Node recorded_file(const run::StoredRun& stored) {
-  std::ifstream file(stored.summary.directory + "/swarm.yaml", std::ios::binary);
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  const auto text = read_text_file(stored.summary.directory + "/swarm.yaml");
+  if (!text) return {};                    // the tasks are drawn without arrows
   config::Sources sources;
   std::vector<config::Problem> problems;
-  return config::parse_yaml(text, "swarm.yaml", stored.summary.directory, sources, problems);
+  return config::parse_yaml(*text, "swarm.yaml", stored.summary.directory, sources, problems);
 }
 
 // The tasks in the order of the file, and which waits for which.
@@ -162,15 +162,6 @@ void print_json(const std::vector<Picture>& pictures, std::ostream& out) {
   out << dump_json({{"graphs", graphs}}) << "\n";
 }
 
-bool is_run(const GraphOptions& options) {
-  std::error_code ignored;
-  const auto has_journal = [&](const std::filesystem::path& directory) {
-    return std::filesystem::exists(directory / "journal.jsonl", ignored);
-  };
-  return has_journal(std::filesystem::path(options.dir) / options.source) ||
-         has_journal(options.source);
-}
-
 // As "swarm run" ends where there is no such file.
 Error neither(const GraphOptions& options) {
   std::vector<std::string> ids;
@@ -190,7 +181,7 @@ Result<int> run_graph(const GraphOptions& options, CommandContext& context) {
         load_swarm({.file = options.source, .inputs = {}, .sets = {}}, false, context);
     if (!loaded.config) return loaded.code;
     pictures = pictures_of(*loaded.config);
-  } else if (!is_run(options)) {
+  } else if (!run::find_run(options.dir, options.source)) {
     return neither(options);
   } else {
     SWARM_TRY(const run::StoredRun stored, run::open_run(options.dir, options.source));

@@ -89,10 +89,10 @@ std::string how_counted(const Json& about) {
                                 : " (estimated: no tokenizer at hand; say --model)";
 }
 
-std::string first_line(const std::string& text, size_t columns) {
-  std::string out = text.substr(0, text.find('\n'));
-  if (out.size() > columns) out = out.substr(0, columns - 3) + "...";
-  return out;
+constexpr size_t kDescriptionBytesMax = 70;
+
+std::string first_line(const std::string& text) {
+  return shortened(text.substr(0, text.find('\n')), kDescriptionBytesMax);
 }
 
 void print_server(const std::string& name, const Json& about, std::ostream& out) {
@@ -105,7 +105,7 @@ void print_server(const std::string& name, const Json& about, std::ostream& out)
 void print_tools(const Json& about, std::ostream& out) {
   for (const Json& tool : about["tools"])
     out << "  " << as_text(tool["name"]) << "  (" << tokens_text(tool["tokens"], about) << ")  "
-        << first_line(as_text(tool["description"]), 70) << "\n";
+        << first_line(as_text(tool["description"])) << "\n";
 }
 
 Result<int> run_list(const Options& options, CommandContext& context) {

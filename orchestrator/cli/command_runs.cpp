@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <filesystem>
 
-#include "engine/base/utf8.h"
 #include "orchestrator/cli/checks.h"
 #include "orchestrator/cli/commands.h"
 #include "orchestrator/cli/text.h"
@@ -22,19 +21,7 @@ std::string answer_text(const Json& answer) { return answer.is_null() ? "-" : as
 
 constexpr size_t kShownBytesMax = 200;   // of one text of models, tools and servers
 
-// At most kShownBytesMax, whole characters.
-std::string shortened(std::string text) {
-  if (text.size() <= kShownBytesMax) return text;
-  text.resize(kShownBytesMax);
-  text.resize(text.size() - utf8_incomplete_tail(text));
-  return text + " ...";
-}
-
-std::string on_one_line(std::string text) {
-  std::replace_if(
-      text.begin(), text.end(), [](char c) { return c == '\n' || c == '\r' || c == '\t'; }, ' ');
-  return shortened(std::move(text));
-}
+std::string cell(std::string text) { return on_one_line(std::move(text), kShownBytesMax); }
 
 Result<int> run_list(const RunsOptions& options, CommandContext& context) {
   std::error_code ignored;
@@ -45,9 +32,9 @@ Result<int> run_list(const RunsOptions& options, CommandContext& context) {
       context.out << dump_json(to_json(summary)) << "\n";
     } else {
       const std::string started = summary.started.empty() ? "-" : summary.started;
-      context.out << visible(on_one_line(summary.id) + "  " + started + "  " +
-                             on_one_line(summary.name) + "  " + summary.outcome + "  " +
-                             on_one_line(answer_text(summary.answer)))
+      context.out << visible(cell(summary.id) + "  " + started + "  " +
+                             cell(summary.name) + "  " + summary.outcome + "  " +
+                             cell(answer_text(summary.answer)))
                   << "\n";
     }
   }
@@ -66,8 +53,8 @@ constexpr const char* kShownKeys[] = {
 
 // Texts keep their quotes: their line ends are escaped, and they end where they end.
 std::string value_text(const Json& value) {
-  if (value.is_string()) return dump_json(Json(shortened(value.get<std::string>())));
-  return shortened(dump_json(value));
+  if (!value.is_string()) return shortened(dump_json(value), kShownBytesMax);
+  return dump_json(Json(shortened(value.get<std::string>(), kShownBytesMax)));
 }
 
 // One line per event for people.

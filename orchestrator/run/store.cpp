@@ -58,11 +58,16 @@ std::vector<RunSummary> list_runs(const std::string& dir) {
   return out;
 }
 
-Result<StoredRun> open_run(const std::string& dir, const std::string& run) {
+std::optional<std::string> find_run(const std::string& dir, const std::string& run) {
   std::error_code ignored;
-  fs::path directory = fs::path(dir) / run;
-  if (!fs::exists(directory / "journal.jsonl", ignored)) directory = run;
-  if (!fs::exists(directory / "journal.jsonl", ignored)) {
+  for (const fs::path& directory : {fs::path(dir) / run, fs::path(run)})
+    if (fs::exists(directory / "journal.jsonl", ignored)) return directory.string();
+  return std::nullopt;
+}
+
+Result<StoredRun> open_run(const std::string& dir, const std::string& run) {
+  const std::optional<std::string> directory = find_run(dir, run);
+  if (!directory) {
     std::vector<std::string> ids;
     for (const RunSummary& known : list_runs(dir)) ids.push_back(known.id);
     const std::string near = did_you_mean(run, ids);
@@ -70,8 +75,8 @@ Result<StoredRun> open_run(const std::string& dir, const std::string& run) {
                          (near.empty() ? "" : "; did you mean \"" + near + "\"?"));
   }
   StoredRun out;
-  SWARM_TRY(out.journal, read_journal((directory / "journal.jsonl").string()));
-  out.summary = summarise(directory.string(), out.journal);
+  SWARM_TRY(out.journal, read_journal(*directory + "/journal.jsonl"));
+  out.summary = summarise(*directory, out.journal);
   return out;
 }
 

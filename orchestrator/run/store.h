@@ -2,6 +2,7 @@
 // Reads only.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,10 @@ struct RunSummary {
 // Oldest first; those without a time of their start (damaged, or cut off before) last. A missing
 // directory holds no runs.
 std::vector<RunSummary> list_runs(const std::string& dir);
+
+// The directory of a run that is named by its id in `dir` or by its directory; nullopt: there is
+// none.
+std::optional<std::string> find_run(const std::string& dir, const std::string& run);
 
 // The journal of a run that is named by its id in `dir` or by its directory.
 struct StoredRun {
