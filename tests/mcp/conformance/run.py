@@ -9,20 +9,20 @@ table; the exit code is 0 only if every scored scenario of both revisions passed
 least one successful check and without a failure or a warning. The suite itself counts a scenario
 without a single check as passed; we do not.
 """
-import fcntl
 import json
 import os
 import pathlib
 import re
 import shutil
 import signal
-import socket
-import struct
 import subprocess
 import sys
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+import loopback_only  # noqa: E402 (beside the folder of this script)
+
 REVISIONS = ["2025-11-25", "2026-07-28"]
 SCORED = {("2025-11-25", "client"): 18, ("2025-11-25", "server"): 30,
           ("2026-07-28", "client"): 32, ("2026-07-28", "server"): 37}
@@ -51,21 +51,6 @@ def install(where):
         print("mcp-conformance: npm install failed\n" + done.stderr, file=sys.stderr)
         sys.exit(3)
     return node, suite
-
-
-def enter_namespace():
-    """Into a network namespace of our own with loopback up; False where that is not allowed."""
-    if os.environ.get("MCP_CONFORMANCE_INSIDE"):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
-            request = struct.pack("16sh14x", b"lo", 0)
-            flags = struct.unpack("16sh14x", fcntl.ioctl(control, 0x8913, request))[1]
-            fcntl.ioctl(control, 0x8914, struct.pack("16sh14x", b"lo", flags | 1))
-        return True
-    probe = ["unshare", "--net", "--map-root-user", "true"]
-    if shutil.which("unshare") is None or subprocess.run(probe, capture_output=True).returncode:
-        return False
-    os.environ["MCP_CONFORMANCE_INSIDE"] = "1"
-    os.execvp("unshare", ["unshare", "--net", "--map-root-user", sys.executable] + sys.argv)
 
 
 def requirements(suite, revision, side):
@@ -195,7 +180,7 @@ def main():
     side = sys.argv[2] if len(sys.argv) > 2 else "all"
     home = build / "mcp-conformance"
     node, suite = install(home)
-    offline = enter_namespace()
+    offline = loopback_only.enter()
     begun = time.monotonic()
     table = Table()
     out = home / "results"

@@ -8,18 +8,24 @@ Installs the pinned peers under BUILD_DIR/mcp-peers (npm, pip; once). Servers: e
 and HTTP, driven by the official TypeScript SDK of both generations and by the Inspector's command
 line. Prints a table; exit code 1 if a step failed.
 """
+import contextlib
 import json
 import os
 import pathlib
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+import loopback_only  # noqa: E402 (beside the folder of this script)
+
 SECONDS = 120
 SWARM_FILE = """schema: swarm/v1
 name: oracle
@@ -85,8 +91,13 @@ class Bench:
 
     # ---- Our client, their servers.
 
-    def list(self, peer, command, tools):
-        done = self.run([self.swarm, "mcp", "list", "--json", "--"] + command)
+    # A target is a program with its arguments, or a URL.
+    @staticmethod
+    def options(target):
+        return ["--url", target] if isinstance(target, str) else ["--"] + target
+
+    def list(self, peer, target, tools):
+        done = self.run([self.swarm, "mcp", "list", "--json"] + self.options(target))
         try:
             about = json.loads(done.stdout)
         except ValueError:
@@ -94,11 +105,11 @@ class Bench:
         count = len(about.get("tools", []))
         self.row(peer, "list", done.returncode == 0 and count == tools,
                  f"{count} tools, {about.get('name')} {about.get('version')}, "
-                 f"{about.get('protocol')}")
+                 f"{about.get('protocol')} over {about.get('transport')}")
 
-    def call(self, peer, command, tool, arguments, expected, code=0):
-        done = self.run([self.swarm, "mcp", "call", tool, "-a", json.dumps(arguments), "--"]
-                        + command)
+    def call(self, peer, target, tool, arguments, expected, code=0):
+        done = self.run([self.swarm, "mcp", "call", tool, "-a", json.dumps(arguments)]
+                        + self.options(target))
         good = done.returncode == code and expected in done.stdout
         text = done.stdout if good or done.stdout else done.stderr
         self.row(peer, "call " + tool, good, " ".join(text.split()))
@@ -107,7 +118,35 @@ class Bench:
         return [self.node, str(self.modules / "@modelcontextprotocol" / name / "dist/index.js"),
                 *arguments]
 
+    @contextlib.contextmanager
+    def everything_at(self, mode, path):
+        """The URL of server-everything over HTTP, while it runs."""
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        server = subprocess.Popen(self.npm_server("server-everything", mode),
+                                  env=dict(os.environ, PORT=str(port)),
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            for _ in range(10 * SECONDS):
+                with socket.socket() as probe:
+                    if probe.connect_ex(("127.0.0.1", port)) == 0:
+                        break
+                time.sleep(0.1)
+            yield f"http://127.0.0.1:{port}{path}"
+        finally:
+            server.terminate()
+            server.wait(timeout=20)
+
     def servers(self, work):
+        for mode, path in (("streamableHttp", "/mcp"), ("sse", "/sse")):
+            with self.everything_at(mode, path) as url:
+                peer = "everything " + mode
+                self.list(peer, url, 13)
+                self.call(peer, url, "echo", {"message": "h\u00e9llo"}, "h\u00e9llo")
+                self.call(peer, url, "get-sum", {"a": 2, "b": 40}, "42")
+                self.call(peer, url, "trigger-long-running-operation",
+                          {"duration": 1, "steps": 4}, "completed")
         everything = self.npm_server("server-everything", "stdio")
         # 13 without the tools that need roots, sampling or elicitation, which `list` does not offer.
         self.list("everything", everything, 13)
@@ -227,13 +266,15 @@ def main():
     bench = Bench(pathlib.Path(sys.argv[1]).resolve())
     what = sys.argv[2] if len(sys.argv) > 2 else "all"
     bench.install()
+    offline = loopback_only.enter()
     with tempfile.TemporaryDirectory() as folder:
         work = pathlib.Path(folder)
         if what in ("servers", "all"):
             bench.servers(work)
         if what in ("clients", "all"):
             bench.clients(work)
-    print(f"\n{sum(bench.rows)} of {len(bench.rows)} steps passed")
+    print(f"\n{sum(bench.rows)} of {len(bench.rows)} steps passed, "
+          f"{'loopback only' if offline else 'no namespace: NOT offline'}")
     sys.exit(0 if bench.rows and all(bench.rows) else 1)
 
 
