@@ -96,7 +96,8 @@ struct Root {
   std::string name;
 };
 
-// What we offer to servers. What is empty is neither declared nor answered.
+// What we offer to servers. What is empty is neither declared nor answered. A hook that throws
+// invalid_input blames the request; other errors are told to the server as ours.
 struct ClientHooks {
   // sampling/createMessage: params in, result out.
   std::function<Async<Json>(std::string server, Json params)> sample = {};

@@ -26,6 +26,7 @@
 #include "mcp/mcp.h"
 #include "orchestrator/config/config.h"
 #include "orchestrator/config/load.h"
+#include "orchestrator/run/asked.h"
 #include "orchestrator/run/environment.h"
 #include "orchestrator/run/guard.h"
 #include "orchestrator/run/model_set.h"
@@ -73,6 +74,8 @@ struct RunSettings {
   ModelFactory open_models = {};
   // Who consents to calls that the policy wants asked; empty: nobody, then it is unattended.
   Ask ask = {};
+  // Who answers what MCP servers ask of a person; empty: nobody, then they are not offered it.
+  Elicit elicit = {};
   // What `ask` means unattended; unset: as the file says.
   std::optional<config::Unattended> unattended = {};
   // Connections of the tool http_fetch: mcp::make_http_get, or doubles.

@@ -1,8 +1,25 @@
 #include "mcp/client/asks.h"
 
 #include "mcp/message/rpc_error.h"
+#include "mcp/message/visible_text.h"
 
 namespace swarm::mcp {
+namespace {
+
+// What a person reads of a question is all there is: no text that hides or turns others around.
+void make_visible(Json& value) {
+  if (!value.is_structured()) return;
+  for (const auto& [key, child] : value.items()) {
+    const bool prose = key == "message" || key == "title" || key == "description";
+    if (prose && child.is_string())
+      child = visible_text(child.get_ref<const std::string&>());
+    else
+      make_visible(child);
+  }
+}
+
+}  // namespace
+
 Json Asks::capabilities(bool modern) const {
   Json out = Json::object();
   if (hooks_.offer_roots) {
@@ -26,9 +43,16 @@ Async<Json> Asks::answer(std::string method, Json params) {
     throw ErrorException(Error{.kind = ErrorKind::budget,
                                .message = "the server asked more than " +
                                           std::to_string(hooks_.asked_max) + " times"});
-  if (method == "elicitation/create") co_return co_await elicit(std::move(params));
-  if (method == "sampling/createMessage")
-    co_return co_await hooks_.sample(server_, std::move(params));
+  std::string wrong;
+  try {
+    if (method == "elicitation/create") co_return co_await elicit(std::move(params));
+    if (method == "sampling/createMessage")
+      co_return co_await hooks_.sample(server_, std::move(params));
+  } catch (const ErrorException& e) {
+    if (e.error().kind != ErrorKind::invalid_input) throw;
+    wrong = e.error().message;
+  }
+  if (!wrong.empty()) refuse(kInvalidParams, wrong);
   Json roots = Json::array();
   for (const Root& root : hooks_.roots) {
     Json one{{"uri", root.uri}};
@@ -45,6 +69,7 @@ Async<Json> Asks::elicit(Json params) {
   const bool url = mode != params.end() && *mode == "url";
   if (url && !hooks_.elicit_url) refuse(kInvalidParams, "elicitation by url is not offered");
   const Json schema = params.contains("requestedSchema") ? params.at("requestedSchema") : Json();
+  make_visible(params);
   Json out = co_await hooks_.elicit(server_, std::move(params));
   const auto action = out.find("action");
   if (action == out.end() || *action != "accept" || url) {

@@ -19,7 +19,7 @@ class Asks {
   bool any() const { return hooks_.sample || hooks_.elicit || hooks_.offer_roots; }
 
   // Throws RpcException{method not found, invalid params}, ErrorException{budget} when the server
-  // has asked too often; whatever a hook throws.
+  // has asked too often; whatever a hook throws, invalid_input as invalid params.
   Async<Json> answer(std::string method, Json params);
 
  private:

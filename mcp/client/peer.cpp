@@ -283,7 +283,7 @@ void Peer::post_answer(const std::string& method, std::string text) {
   trace(true, text);
   Outgoing message;
   message.text = std::move(text);
-  if (!transport_->post(std::move(message)))
+  if (!transport_->post(std::move(message)) && !closing_)
     log_.warn("mcp.answer.dropped", {{"server", server_}, {"method", method}});
 }
 

@@ -117,7 +117,8 @@ Result<int> run_list(const Options& options, CommandContext& context) {
   std::vector<McpGuest> guests;
   for (size_t i = 0; i < about.size(); ++i)
     guests.push_back({.server = targets->servers[i],
-                      .hooks = {},
+                      .hooks = hooks_for(options.target, *targets, targets->servers[i].name,
+                                         context),
                       .body = [&scale, &mine = about[i]](mcp::Client& client) -> Async<> {
                         mine = describe(client, scale);
                         co_return;
@@ -167,7 +168,7 @@ Result<int> run_call(const Options& options, CommandContext& context) {
   if (!targets) return code;
   std::string tool = options.tool;
   SWARM_TRY(const mcp::ServerConfig* server, owner_of(tool, targets->servers));
-  mcp::ClientHooks hooks;
+  mcp::ClientHooks hooks = hooks_for(options.target, *targets, server->name, context);
   hooks.on_event = [&context](std::string_view, std::string_view event, const Json& details) {
     if (event == "progress") context.err << "progress " << dump_json(details) << "\n";
   };
@@ -228,8 +229,7 @@ struct Patient {
   run::ServerStatus status;
   Json report;
 
-  mcp::ClientHooks hooks() {
-    mcp::ClientHooks out;
+  mcp::ClientHooks watched(mcp::ClientHooks out) {
     out.on_event = [this](std::string_view, std::string_view event, const Json& details) {
       status.told(event, details);
       if (event == "hidden_text") report["hidden_text"].push_back(details["tool"]);
@@ -261,7 +261,8 @@ Result<int> run_doctor(const Options& options, CommandContext& context) {
     Patient& patient = patients[i];
     patient.report = {{"server", targets->servers[i].name}, {"hidden_text", Json::array()}};
     guests.push_back({.server = targets->servers[i],
-                      .hooks = patient.hooks(),
+                      .hooks = patient.watched(hooks_for(
+                          options.target, *targets, targets->servers[i].name, context)),
                       .body = [&scale, &patient](mcp::Client& client) -> Async<> {
                         patient.report["about"] = describe(client, scale);
                         co_return;

@@ -20,6 +20,7 @@
 #include "orchestrator/cli/ask.h"
 #include "orchestrator/cli/checks.h"
 #include "orchestrator/cli/commands.h"
+#include "orchestrator/cli/elicit.h"
 #include "orchestrator/cli/files.h"
 #include "orchestrator/cli/interrupt.h"
 #include "orchestrator/cli/live_view.h"
@@ -181,6 +182,15 @@ run::RunResult drive(const config::Config& config, run::RunSettings settings,
   return std::move(*result);
 }
 
+// A person is there: for consent, and for what servers want to know.
+void sit_down(run::RunSettings& settings, LiveView& view) {
+  // shared: by both who ask.
+  auto desk = std::make_shared<Desk>([&view](const std::string& line) { view.note(line); },
+                                     [&view] { view.answered(); });
+  settings.ask = make_ask(desk);
+  settings.elicit = make_elicit(std::move(desk));
+}
+
 Result<int> run_run(const RunOptions& options, CommandContext& context) {
   const LoadedFile loaded = load_swarm(options.file, /*need_inputs=*/true, context);
   if (!loaded.config) return loaded.code;
@@ -210,8 +220,7 @@ Result<int> run_run(const RunOptions& options, CommandContext& context) {
   if (options.yes) settings.unattended = config::Unattended::allow;
   // A person is asked only where one sees the question and can answer.
   if (view && !options.yes && ::isatty(STDIN_FILENO) == 1 && ::isatty(STDERR_FILENO) == 1)
-    settings.ask = make_ask([&view](const std::string& line) { view->note(line); },
-                            [&view] { view->answered(); });
+    sit_down(settings, *view);
   const run::RunResult result =
       drive(config, std::move(settings), context, view ? &*view : nullptr);
   view.reset();

@@ -7,12 +7,15 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <csignal>
+#include <unistd.h>
 
 #include "engine/base/async/nursery.h"
 #include "orchestrator/cli/checks.h"
+#include "orchestrator/cli/elicit.h"
 #include "orchestrator/cli/files.h"
 #include "orchestrator/cli/interrupt.h"
 #include "orchestrator/cli/mcp_lists.h"
+#include "orchestrator/run/asked.h"
 #include "orchestrator/run/servers.h"
 
 namespace swarm::cli {
@@ -75,6 +78,9 @@ void add_target_options(CLI::App& sub, McpTargetOptions& options) {
   sub.add_flag("--trace", options.trace, "every message on stderr, secrets taken out");
   sub.add_option("--record", options.record, "write the session to this file, secrets taken out");
   sub.add_option("--replay", options.replay, "answer from such a file; nothing is started");
+  sub.add_option("--root", options.roots, "a folder the server is told to work in; may be repeated")
+      ->type_name("DIR")
+      ->allow_extra_args(false);
   sub.add_option("COMMAND", options.command, "one server: program and arguments, after --");
 }
 
@@ -103,6 +109,7 @@ std::optional<McpTargets> mcp_targets(const McpTargetOptions& options, CommandCo
       if (model.provider == config::Provider::engine) out.models.push_back(model.engine.model);
     out.servers = std::move(loaded.config->servers);
     out.disabled = std::move(loaded.config->disabled_servers);
+    out.uses = std::move(loaded.config->server_uses);
   } else if (options.url.empty() && options.command.empty()) {
     auto listed = read_mcp_lists({.file = options.config, .approve = options.approve}, context);
     if (!listed) return fail(listed.error());
@@ -121,6 +128,25 @@ std::optional<McpTargets> mcp_targets(const McpTargetOptions& options, CommandCo
     return fail(invalid_input("--record and --replay: expected one server, found " +
                               std::to_string(out.servers.size())));
   for (mcp::ServerConfig& server : out.servers) apply(options, server);
+  return out;
+}
+
+mcp::ClientHooks hooks_for(const McpTargetOptions& options, const McpTargets& targets,
+                           const std::string& server, CommandContext& context) {
+  mcp::ClientHooks out;
+  const auto known = targets.uses.find(server);
+  const config::ServerUse use = known != targets.uses.end() ? known->second : config::ServerUse();
+  for (const std::string& folder : use.roots) out.roots.push_back(run::root_of(folder));
+  for (const std::string& folder : options.roots) out.roots.push_back(run::root_of(folder));
+  out.offer_roots = !out.roots.empty();
+  const bool person = ::isatty(STDIN_FILENO) == 1 && ::isatty(STDERR_FILENO) == 1;
+  using config::Elicitation;
+  if (use.elicitation == Elicitation::decline)
+    out.elicit = [](std::string, Json) -> Async<Json> { co_return Json{{"action", "decline"}}; };
+  else if (use.elicitation == Elicitation::automatic && person)
+    out.elicit = make_elicit(std::make_shared<Desk>(
+        [&context](const std::string& line) { context.err << line << "\n" << std::flush; }, [] {}));
+  out.elicit_url = static_cast<bool>(out.elicit);
   return out;
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -10,6 +11,7 @@
 
 #include "mcp/mcp.h"
 #include "orchestrator/cli/commands.h"
+#include "orchestrator/config/config.h"
 
 namespace swarm::cli {
 
@@ -24,6 +26,7 @@ struct McpTargetOptions {
   std::string transport = "auto";
   bool trace = false;
   std::string record, replay;        // files
+  std::vector<std::string> roots;    // folders
 };
 
 void add_target_options(CLI::App& sub, McpTargetOptions& options);
@@ -31,11 +34,17 @@ void add_target_options(CLI::App& sub, McpTargetOptions& options);
 struct McpTargets {
   std::vector<mcp::ServerConfig> servers;
   std::vector<std::string> disabled; // names
+  std::map<std::string, config::ServerUse> uses;  // of a swarm file, by server
   std::vector<std::string> models;   // of the file, those of our engine
 };
 // Exit code in `code` when there is none.
 std::optional<McpTargets> mcp_targets(const McpTargetOptions& options, CommandContext& context,
                                       int& code);
+
+// What this server may ask of whoever calls it from the command line: folders, and the person at
+// the terminal, if there is one. No models: they belong to runs.
+mcp::ClientHooks hooks_for(const McpTargetOptions& options, const McpTargets& targets,
+                           const std::string& server, CommandContext& context);
 
 // Starts a client, runs `body` with it if that worked, stops it. start_error: "" when it started.
 struct McpVisit {
@@ -53,6 +62,5 @@ struct McpGuest {
   McpVisit seen = {};
 };
 void visit_all(std::vector<McpGuest>& guests, bool trace, CommandContext& context);
-
 
 }  // namespace swarm::cli

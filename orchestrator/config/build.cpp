@@ -214,11 +214,26 @@ class ConfigBuilder {
                                     .call_timeout_max = time(entry, "call_timeout_max")});
   }
 
+  void add_asks(const View& view, ServerUse& use) const {
+    if (view.has("sampling")) {
+      const View sampling = view.child("sampling");
+      use.sampling = SamplingUse{.model = model_of(sampling).name,
+                                 .calls_max = sampling.number<int32_t>("calls_max"),
+                                 .tokens_max = sampling.number<int32_t>("tokens_max")};
+    }
+    const std::string elicitation = view.text("elicitation");
+    use.elicitation = elicitation == "decline" ? Elicitation::decline
+                      : elicitation == "off"   ? Elicitation::off
+                                               : Elicitation::automatic;
+    for (const std::string& root : view.texts("roots")) use.roots.push_back(path(root));
+  }
+
   void add_servers() {
     for (const auto& [name, view] : root_.entries("mcp")) {
       if (!is_used(name, view)) continue;
       config_.server_uses[name].wait = *view.duration("wait");
       config_.server_uses[name].per_agent = view.text("instance") == "per_agent";
+      add_asks(view, config_.server_uses[name]);
       approve(name, view.texts("approved_tools"));
       mcp::ServerConfig server;
       server.name = name;

@@ -55,11 +55,25 @@ struct PolicyEntry {
 // What of a server's tools must be as in the first run.
 enum class Pin : uint8_t { off, names, surface };
 
-// What a run does about a server that is slow or does not come.
+// A server may ask a model of the run for text.
+struct SamplingUse {
+  std::string model;
+  int32_t calls_max = 20;                 // requests in a run, of all its instances
+  int32_t tokens_max = 1024;              // of one answer
+};
+
+// automatic: a person answers what a server asks; where there is none it is not offered.
+// decline: offered, and always declined.
+enum class Elicitation : uint8_t { automatic, decline, off };
+
+// What a run does about a server that is slow or does not come, and what it may ask of the run.
 struct ServerUse {
   bool required = false;                  // there is no run without it
   Milliseconds wait{5000};                // how long the first turn waits for one that is not
   bool per_agent = false;                 // it keeps state: an instance for each
+  std::optional<SamplingUse> sampling;    // unset: it may not
+  Elicitation elicitation = Elicitation::automatic;
+  std::vector<std::string> roots;         // folders it is told to work in; none: nothing is said
 };
 
 struct AgentEntry {

@@ -139,6 +139,16 @@ Type tool_limits_type() {
   });
 }
 
+Type mcp_sampling_type() {
+  return object({
+      optional("model", text(), "a name of models; unset = the only one"),
+      optional("calls_max", integer(1, 1 << 20),
+               "requests of the server in a run; more are refused", 20),
+      optional("tokens_max", integer(1, 1 << 20), "of one answer, whatever the server asks for",
+               1024),
+  });
+}
+
 Type mcp_type() {
   return object(
       {
@@ -194,6 +204,13 @@ Type mcp_type() {
                    "calls that need no consent, where no rule of policy says otherwise; names with "
                    "* and ?"),
           optional("auth", mcp_auth_type(), "OAuth, for a url that demands it"),
+          optional("sampling", mcp_sampling_type(),
+                   "the server may ask a model for text; unset = it may not"),
+          optional("elicitation", choice({"auto", "decline", "off"}),
+                   "auto: the person at the terminal answers its questions, within the time of the "
+                   "call; where there is none they are not offered; decline: each is declined",
+                   "auto"),
+          optional("roots", list(text()), "folders the server is told to work in"),
           optional("pin", choice({"off", "names", "surface"}),
                    "refuse to run when the server's tools are not those of the first run: their "
                    "names, or also descriptions and parameters",

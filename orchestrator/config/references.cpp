@@ -169,6 +169,8 @@ class Checker {
       return problem(path, url.is_null() ? "one of the keys \"command\" and \"url\" is missing"
                                          : "expected either \"command\" or \"url\", found both",
                      server.place);
+    if (const Node& sampling = child(server.value, "sampling"); !sampling.is_null())
+      model_of(sampling, path + ".sampling", sampling.place);
     const std::vector<std::string> foreign =
         url.is_null() ? std::vector<std::string>{"headers", "ca_file"}
                       : std::vector<std::string>{"env", "cwd", "args", "restarts_max"};

@@ -106,11 +106,12 @@ bool ServerStatus::told(std::string_view event, const Json& details) {
 // ---- All of them.
 
 Servers::Servers(const config::Config& config, std::string trace_id, const Clock& clock,
-                 Recorder& recorder, Log& log)
+                 Recorder& recorder, Asked& asked, Log& log)
     : config_(config),
       trace_id_(std::move(trace_id)),
       clock_(clock),
       recorder_(recorder),
+      asked_(asked),
       log_(log),
       changed_(1) {
   for (const mcp::ServerConfig& one : config.servers) {
@@ -157,6 +158,7 @@ void Servers::list_changed(const std::string& server, const Json& details) {
 
 mcp::ClientHooks Servers::hooks(Server& server) {
   mcp::ClientHooks out;
+  asked_.offer(*server.config, server.use, out);
   out.on_event = [this, &server](std::string_view, std::string_view event, const Json& details) {
     const std::string& name = server.config->name;
     if (event == "quarantined")

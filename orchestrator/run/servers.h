@@ -17,6 +17,7 @@
 #include "engine/base/log.h"
 #include "mcp/mcp.h"
 #include "orchestrator/config/config.h"
+#include "orchestrator/run/asked.h"
 #include "orchestrator/run/recorder.h"
 
 namespace swarm::run {
@@ -58,9 +59,10 @@ class Servers {
   using Drifted = std::function<void(const std::string& server, std::span<const std::string> gone,
                                      std::span<const std::string> changed)>;
 
-  // All outlive it. trace_id: of the run, 32 hex digits; calls carry it to the servers.
+  // All outlive it. trace_id: of the run, 32 hex digits; calls carry it to the servers. asked: what
+  // they may ask for.
   Servers(const config::Config& config, std::string trace_id, const Clock& clock,
-          Recorder& recorder, Log& log);
+          Recorder& recorder, Asked& asked, Log& log);
 
   void start(Nursery& nursery, const MakeSession& make_session);
   // Until every required server is ready, and the others are or have been waited for. Throws
@@ -106,6 +108,7 @@ class Servers {
   const std::string trace_id_;
   const Clock& clock_;
   Recorder& recorder_;
+  Asked& asked_;
   Log& log_;
   std::vector<std::unique_ptr<Server>> servers_;  // hooks point at them
   Channel<bool> changed_;

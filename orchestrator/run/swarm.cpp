@@ -12,6 +12,7 @@
 #include "engine/base/async/nursery.h"
 #include "engine/base/rng.h"
 #include "orchestrator/config/node.h"
+#include "orchestrator/run/asked.h"
 #include "orchestrator/run/execute.h"
 #include "orchestrator/run/guard.h"
 #include "orchestrator/run/servers.h"
@@ -82,7 +83,9 @@ class SwarmRun {
                    .value();
     recorder_.emplace(*journal_, std::move(settings_.listener));
     const uint64_t trace = hash_text(result_.id);
-    servers_.emplace(config_, hex(trace) + hex(mix_seed(trace, 0)), clock_, *recorder_, log_);
+    asked_.emplace(clock_, settings_.seed, *recorder_, meter_);
+    servers_.emplace(config_, hex(trace) + hex(mix_seed(trace, 0)), clock_, *recorder_, *asked_,
+                     log_);
   }
 
   Async<RunResult> run() {
@@ -127,6 +130,7 @@ class SwarmRun {
   Async<> work(Deadline deadline) {
     const Executor executor = co_await boost::asio::this_coro::executor;
     co_await open_models(executor);
+    asked_->answer_with(models_->by_name(), settings_.elicit);
     // Servers that are late go on starting while the graph runs, at most until it has ended.
     co_await with_nursery([&](Nursery& nursery) -> Async<> {
       servers_->start(nursery, settings_.make_session);
@@ -248,6 +252,7 @@ class SwarmRun {
   std::optional<Recorder> recorder_;
   Meter meter_;
   std::unique_ptr<ModelSet> models_;
+  std::optional<Asked> asked_;     // outlives the sessions of the servers
   std::optional<Servers> servers_;
   std::optional<PolicyGuard> guard_;
   tools::Registry registry_;       // shares the tools of the sessions: leaves first

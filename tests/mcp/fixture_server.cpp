@@ -21,6 +21,8 @@ std::string mode;
 std::vector<Json> held;       // calls of "reorder" that wait for their partner
 Json notes = Json::array();   // what "note" was told
 std::vector<Json> answers;    // what the client answered to our requests
+Json asking;                  // the call of "ask" that waits for an answer
+Json offered;                 // capabilities of the client
 
 void write_raw(const std::string& text) {
   size_t done = 0;
@@ -103,6 +105,7 @@ std::string version_of_server() {
 }
 
 void initialize(const Json& id, const Json& params) {
+  offered = params.value("capabilities", Json::object());
   if (mode == "silent") return;
   if (mode == "exit_on_initialize") {
     std::cerr << "fatal: no licence found" << std::endl;
@@ -156,6 +159,8 @@ void list(const Json& id, const Json& params) {
                              "null_id", "answers", "environment", "late", "a.b", "a/b", "steps",
                              "announce", "note"})
       tools.push_back(tool(name));
+    if (mode == "curious")
+      for (const char* name : {"ask", "offered"}) tools.push_back(tool(name));
     tools[0]["annotations"] = Json{{"readOnlyHint", true}};
     tools[1]["annotations"] = Json{{"idempotentHint", true}};
     tools.push_back(Json{{"name", "broken"}, {"inputSchema", "none"}});
@@ -226,6 +231,12 @@ void call(const Json& id, const Json& params) {
   } else if (name == "note") {       // keeps what it is told, and tells all of it
     notes.push_back(arguments.value("text", ""));
     reply(id, text_result(swarm::dump_json(notes)));
+  } else if (name == "ask") {        // {"method", "params"}: asks it, the answer is the result
+    asking = id;
+    send(Json{{"jsonrpc", "2.0"}, {"id", "asked"}, {"method", arguments.at("method")},
+              {"params", arguments.value("params", Json::object())}});
+  } else if (name == "offered") {
+    reply(id, text_result(swarm::dump_json(offered)));
   } else if (name == "announce") {
     send(Json{{"jsonrpc", "2.0"}, {"method", "notifications/tools/list_changed"}});
     reply(id, text_result("announced"));
@@ -246,6 +257,10 @@ void handle(const std::string& line) {
   if (method == "tools/list") list(id, params);
   if (method == "tools/call") call(id, params);
   if (method.empty()) answers.push_back(message);
+  if (method.empty() && id == "asked") {
+    const char* part = message.contains("result") ? "result" : "error";
+    reply(asking, text_result(swarm::dump_json(message.at(part))));
+  }
   if (method == "server/discover") discover(id);
   if (method == "notifications/initialized" && mode == "asks") {
     send(Json{{"jsonrpc", "2.0"}, {"id", "r1"}, {"method", "roots/list"}});

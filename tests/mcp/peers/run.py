@@ -36,6 +36,28 @@ agents: {A: {instructions: "a"}}
 graph: {one: {agent: A, in: "${inputs.task}"}}
 journal: {dir: JOURNALS}
 """
+# What a server may ask of a run: everything lists all of its tools then.
+ASKING_FILE = """schema: swarm/v1
+name: asking
+models: {fake: {provider: scripted, script: says.json}}
+agents: {A: {tools: ["everything/*"]}}
+mcp: {everything: {command: COMMAND, sampling: {}, elicitation: decline, roots: [files]}}
+policy: {allow: ["everything/*"]}
+graph: {one: {agent: A, in: go}}
+journal: {dir: asked}
+"""
+
+
+def says(tool, arguments):
+    return {"label": "A", "tool_calls": [{"name": "everything__" + tool, "arguments": arguments}]}
+
+
+SAYS = {"replies": [says("get-roots-list", {}),
+                    says("trigger-sampling-request", {"prompt": "who?", "maxTokens": 20}),
+                    {"label": "mcp:everything", "content": "a model of the run"},
+                    says("trigger-elicitation-request", {}),
+                    says("trigger-url-elicitation", {"url": "https://a.example/", "message": "m"}),
+                    {"label": "A", "content": "done"}]}
 SCRIPT = {"replies": [{"label": "A", "pattern": "slow", "content": "too late", "delay": "20s"},
                       # Slow enough that progress does not come in one piece with the result,
                       # for which the SDK has already forgotten its listener.
@@ -172,6 +194,8 @@ class Bench:
         self.call("filesystem", files, "list_directory", {"path": str(work / "files")}, "b.txt")
         self.call("filesystem", files, "read_text_file", {"path": "/etc/passwd"}, "denied", code=1)
 
+        self.asked(work, everything)
+
         memory = ["env", f"MEMORY_FILE_PATH={work}/memory.jsonl"] + self.npm_server("server-memory")
         self.list("memory", memory, 9)
         entity = {"name": "swarm", "entityType": "program", "observations": ["has agents"]}
@@ -185,6 +209,23 @@ class Bench:
                   {"thought": "one", "thoughtNumber": 1, "totalThoughts": 2,
                    "nextThoughtNeeded": True}, "thoughtHistoryLength")
         self.python_servers(work)
+
+    def asked(self, work, everything):
+        """A run of ours answers what server-everything asks of it."""
+        (work / "says.json").write_text(json.dumps(SAYS))
+        (work / "asking.yaml").write_text(ASKING_FILE.replace("COMMAND", json.dumps(everything)))
+        done = self.run([self.swarm, "run", str(work / "asking.yaml"), "--json"])
+        events = [json.loads(line) for line in done.stdout.splitlines()]
+        of = lambda kind: [one["data"] for one in events if one.get("type") == kind]
+        tools = of("mcp.ready")[0]["tools"] if of("mcp.ready") else []
+        self.row("everything in a run", "list", len(tools) == 17, f"{len(tools)} tools")
+        results = of("tool.result")
+        for step, expected in enumerate((f"file://{work}/files", "a model of the run", "decline",
+                                         "decline")):
+            text = results[step]["text"] if step < len(results) else done.stderr
+            name = results[step]["tool"].removeprefix("everything__") if step < len(results) else ""
+            self.row("everything in a run", "call " + name, expected in text,
+                     " ".join(text.split()))
 
     def python_servers(self, work):
         programs = self.home / "python/bin"
