@@ -39,6 +39,8 @@ struct ImportedServer {
 
 // JSON, comments and trailing commas allowed. name: for messages.
 Result<std::vector<ImportedServer>> import_servers(std::string_view text, std::string_view name);
+// TOML, as Codex writes it.
+Result<std::vector<ImportedServer>> import_toml(std::string_view text, std::string_view name);
 // A parsed list, whatever it was written in. A number `timeout` up to 3600 is seconds (Cline,
 // Goose), a larger one milliseconds (Gemini, LibreChat).
 Result<std::vector<ImportedServer>> import_document(const Json& document, std::string_view name);

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "mcp/auth/crypto.h"
+#include "mcp/config/toml.h"
 #include "mcp/message/json_member.h"
 #include "mcp/transport/url.h"
 
@@ -319,6 +320,11 @@ std::string without_comments(std::string_view text) {
 Result<std::vector<ImportedServer>> import_servers(std::string_view text, std::string_view name) {
   if (text.rfind("\xEF\xBB\xBF", 0) == 0) text.remove_prefix(3);
   SWARM_TRY(const Json document, parse_json(without_comments(text), name));
+  return import_document(document, name);
+}
+
+Result<std::vector<ImportedServer>> import_toml(std::string_view text, std::string_view name) {
+  SWARM_TRY(const Json document, parse_toml(text, std::string(name)));
   return import_document(document, name);
 }
 

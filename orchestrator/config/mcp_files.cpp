@@ -7,7 +7,6 @@
 #include "engine/base/text_file.h"
 #include "engine/base/utf8.h"
 #include "orchestrator/config/repetitions.h"
-#include "orchestrator/config/toml.h"
 
 namespace swarm::config {
 namespace {
@@ -122,15 +121,10 @@ Result<std::vector<mcp::ImportedServer>> read_mcp_list(const std::string& path, 
                                                        std::vector<Problem>& problems) {
   SWARM_TRY(const std::string text, read_text_file(path));
   const std::string extension = fs::path(path).extension().string();
-  if (extension == ".toml") {
-    auto document = parse_toml(text, path);
-    if (document) return mcp::import_document(*document, path);
-    problems.push_back({document.error().message, Place{document.error().location},
-                        document.error().kind});
-    sources[path] = utf8_sanitize(text);
-    return std::vector<mcp::ImportedServer>();
+  if (extension != ".yaml" && extension != ".yml") {
+    sources[path] = utf8_sanitize(text);     // where mistakes are shown
+    return extension == ".toml" ? mcp::import_toml(text, path) : mcp::import_servers(text, path);
   }
-  if (extension != ".yaml" && extension != ".yml") return mcp::import_servers(text, path);
   const Node node = parse_yaml(text, path, fs::path(path).parent_path().string(), sources,
                                problems);
   return mcp::import_document(to_json(node), path);
@@ -148,8 +142,10 @@ void import_mcp_files(Node& document, const std::string& directory, Sources& sou
                                                               : fs::path(directory) / file.text();
     const auto servers = read_mcp_list(path.string(), sources, problems);
     if (!servers) {
-      problems.push_back({"mcp_files: " + servers.error().message, file.place,
-                          servers.error().kind});
+      const Error& error = servers.error();
+      const bool placed = error.location.line > 0;
+      problems.push_back({placed ? error.message : "mcp_files: " + error.message,
+                          placed ? Place{error.location} : file.place, error.kind});
       continue;
     }
     for (const mcp::ImportedServer& server : *servers) {

@@ -13,8 +13,8 @@
 
 namespace swarm::config {
 
-// One list: JSON with comments or, by its extension, YAML or TOML, whose mistakes of syntax are
-// problems.
+// One list: JSON with comments or, by its extension, TOML, or YAML, whose mistakes of syntax are
+// problems. Its text is added to the sources.
 Result<std::vector<mcp::ImportedServer>> read_mcp_list(const std::string& path, Sources& sources,
                                                        std::vector<Problem>& problems);
 

@@ -213,6 +213,19 @@ void feed_headers(std::string_view bytes) {
     for (const HeaderParam& param : *params) static_cast<void>(header_argument(param, *schema));
 }
 
+void check_servers(const Result<std::vector<ImportedServer>>& servers, const Variable& variable) {
+  if (!servers) return;
+  std::set<std::string> names;
+  for (const ImportedServer& server : *servers) {
+    SWARM_CHECK(names.insert(server.name).second);
+    SWARM_CHECK(fingerprint(server) == fingerprint(server));
+    static_cast<void>(what_it_runs(server));
+    const auto config = resolve_server(server, variable);
+    SWARM_CHECK(!config || server.problem.empty());
+    SWARM_CHECK(!config || config->command.empty() != config->url.empty());
+  }
+}
+
 void feed_config(std::string_view bytes) {
   SWARM_CHECK(without_comments(bytes).size() == bytes.size());
   static_cast<void>(canonical_variables(std::string(bytes)));
@@ -220,15 +233,8 @@ void feed_config(std::string_view bytes) {
     return name.size() % 2 == 0 ? std::optional<std::string>("${" + name + "}") : std::nullopt;
   };
   static_cast<void>(expand_variables(bytes, variable));
-  const auto servers = import_servers(bytes, "fuzz");
-  if (!servers) return;
-  for (const ImportedServer& server : *servers) {
-    SWARM_CHECK(fingerprint(server) == fingerprint(server));
-    static_cast<void>(what_it_runs(server));
-    const auto config = resolve_server(server, variable);
-    SWARM_CHECK(!config || server.problem.empty());
-    SWARM_CHECK(!config || config->command.empty() != config->url.empty());
-  }
+  check_servers(import_servers(bytes, "fuzz"), variable);
+  check_servers(import_toml(bytes, "fuzz"), variable);
 }
 
 struct Target {

@@ -78,6 +78,9 @@ SEEDS = {
                               "env": {"K": "${env:TOKEN}"}, "timeout": 60, "disabled": False}}}),
         "comments": "{ // c\n \"servers\": { /* d */ \"a\": {\"type\": \"http\", \"url\": "
                     "\"https://x//y\", \"headers\": {\"H\": \"${input:k}\"},}, }, }",
+        "codex.toml": "model = \"m\"\n[mcp_servers.c]\ncommand = 'npx'\nargs = [\"-y\", \"x\"]\n"
+                      "startup_timeout_sec = 1.5\nwhen = 2026-01-02T03:04:05Z\n"
+                      "[mcp_servers.c.env]\nK = \"\"\"${T}\"\"\"\n[[list]]\nn = 0x1F\n",
         "goose": json.dumps({"extensions": {"g": {"cmd": "a", "envs": {"A": "{{B}}"}, "env_keys":
                              ["C"], "type": "stdio", "timeout": 300}}}),
         "codex": json.dumps({"mcp_servers": {"c": {"url": "https://x", "bearer_token_env_var": "T",

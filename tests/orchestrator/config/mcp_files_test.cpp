@@ -195,4 +195,7 @@ url = "https://x.test/mcp"
   CHECK_FALSE(broken.config.has_value());
   CHECK(broken.report().find("config.toml:2:1") != std::string::npos);
   CHECK(broken.report().find("command = npx") != std::string::npos);
+  Folder json;
+  const std::string report = json.load("{\"mcpServers\":\n  {\"a\": }}").report();
+  CHECK(report.find("list.json:2:9: error: invalid JSON") != std::string::npos);
 }

@@ -1,11 +1,11 @@
-#include "orchestrator/config/toml.h"
+#include "mcp/config/toml.h"
 
 #define TOML_EXCEPTIONS 0
 #define TOML_ENABLE_FORMATTERS 0
 #include <sstream>
 #include <toml++/toml.h>
 
-namespace swarm::config {
+namespace swarm::mcp {
 namespace {
 
 Json json_of(const toml::node& node) {
@@ -41,4 +41,4 @@ Result<Json> parse_toml(std::string_view text, const std::string& name) {
   return error;
 }
 
-}  // namespace swarm::config
+}  // namespace swarm::mcp

@@ -1,4 +1,4 @@
-// orchestrator/config/toml.h — TOML 1.0 as a JSON value: what Codex keeps its list of servers in.
+// mcp/config/toml.h — TOML 1.0 as a JSON value: what Codex keeps its list of servers in.
 // Pure over untrusted text.
 #pragma once
 
@@ -8,10 +8,10 @@
 #include "engine/base/error.h"
 #include "engine/base/json.h"
 
-namespace swarm::config {
+namespace swarm::mcp {
 
 // Dates and times become their text; keys come in alphabetical order. name: of the file, for the
 // place in errors (kind invalid_input).
 Result<Json> parse_toml(std::string_view text, const std::string& name);
 
-}  // namespace swarm::config
+}  // namespace swarm::mcp
