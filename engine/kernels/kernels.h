@@ -197,6 +197,14 @@ class Kernels {
   // residual[i] += delta[i].
   virtual void add(float* residual, const float* delta, size_t count) = 0;
 
+  // Both: residual += delta, then out = the norm of residual. The same bits as the two calls; an
+  // accelerator makes it one pass.
+  virtual void add_rms_norm(float* residual, const float* delta, const float* weight, float eps,
+                            int32_t tokens, int32_t hidden, float* out) {
+    add(residual, delta, static_cast<size_t>(tokens) * static_cast<size_t>(hidden));
+    rms_norm(residual, weight, eps, tokens, hidden, out);
+  }
+
   // For every row of the batch: RMS norm per head, RoPE (half split: pairs (j, j + head_dim / 2)),
   // K and V appended to the pages.
   virtual void qk_norm_rope_append(const QkvArgs& args) = 0;

@@ -138,7 +138,7 @@ class PagedTransformer final : public Transformer {
                       .pages = chunk.pages});
   }
 
-  // x += Wo attention(norm(x)); steps 1-6.
+  // x += Wo attention(norm(x)), h = norm(x); steps 1-6 and the norm of 7.
   void attention_block(int32_t index) {
     const PlacedLayer& layer = placed_.layers[static_cast<size_t>(index)];
     const auto& c = config_;
@@ -159,13 +159,12 @@ class PagedTransformer final : public Transformer {
     if (last) keep_wanted_rows();
     const LinearOutput out[] = {{layer.output, a_.delta}};
     kernels_->linear(out, mixed_, rows_);
-    kernels_->add(x_, a_.delta, product(rows_, c.hidden));
+    kernels_->add_rms_norm(x_, a_.delta, layer.ffn_norm, c.rms_eps, rows_, c.hidden, a_.h);
   }
 
-  // x += ffn(norm(x)); steps 7-8.
+  // x += ffn(h); steps 7-8.
   void ffn_block(const PlacedLayer& layer) {
     const auto& c = config_;
-    kernels_->rms_norm(x_, layer.ffn_norm, c.rms_eps, rows_, c.hidden, a_.h);
     if (c.experts == 0) {
       kernels_->ffn({.x = a_.h, .tokens = rows_, .gate = layer.gate, .up = layer.up,
                      .down = layer.down, .residual = x_});

@@ -157,6 +157,15 @@ class CudaKernels final : public Kernels {
     });
   }
 
+  void add_rms_norm(float* residual, const float* delta, const float* weight, float eps,
+                    int32_t tokens, int32_t hidden, float* out) override {
+    launch("add_rms_norm", [&] {
+      return cuda::rms_norm(launch_stream_, {.x = residual, .weight = weight, .out = out,
+                                             .rows = tokens, .hidden = hidden, .eps = eps,
+                                             .residual = residual, .delta = delta});
+    });
+  }
+
   void qk_norm_rope_append(const QkvArgs& args) override {
     launch("qk_norm_rope_append", [&] {
       return cuda::qk_norm_rope_append(launch_stream_, {.q = args.q,

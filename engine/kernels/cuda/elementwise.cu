@@ -1,7 +1,8 @@
 // Memory-bound ops over f32 rows: one pass, neighbouring threads on neighbouring elements.
 // rms_norm: one block per row; the row is read twice, the second time from L1 or L2 (8 KiB at
-// hidden 2048), so 8 bytes per element reach memory and 4 flops are done on each. Others: one
-// thread per element. nvcc 13, sm_90a: at most 31 registers, no spills (the double sine keeps 40
+// hidden 2048), so 8 bytes per element reach memory and 4 flops are done on each (16 bytes with a
+// delta, 4 fewer than in two passes). Others: one
+// thread per element. nvcc 13, sm_90a: at most 32 registers, no spills (the double sine keeps 40
 // bytes of stack). elementwise_test.cpp covers widths that are no multiple of a block.
 #include "engine/kernels/cuda/elementwise.h"
 
@@ -28,11 +29,17 @@ static_assert(sizeof(RmsNormSmem) == 128);
 
 __global__ void rms_norm_kernel(RmsNormArgs p) {
   auto& smem = simt::shared<RmsNormSmem>();
-  const float* x = p.x + int64_t{blockIdx.x} * p.hidden;
-  float* out = p.out + int64_t{blockIdx.x} * p.hidden;
+  const int64_t row = int64_t{blockIdx.x} * p.hidden;
+  const float* x = p.x + row;
+  float* out = p.out + row;
   float sum = 0.0f;
   for (int j = static_cast<int>(threadIdx.x); j < p.hidden; j += kThreads) {
-    sum = prim::fma(x[j], x[j], sum);
+    float value = x[j];
+    if (p.delta != nullptr) {
+      value = prim::add(value, p.delta[row + j]);
+      p.residual[row + j] = value;     // this thread alone reads it again
+    }
+    sum = prim::fma(value, value, sum);
   }
   const float mean =
       prim::divide(prim::block_sum(sum, smem.partial), static_cast<float>(p.hidden));

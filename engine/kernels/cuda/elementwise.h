@@ -10,6 +10,7 @@
 namespace swarm::engine::kernels::cuda {
 
 // out[r, j] = x[r, j] * weight[j] / sqrt(mean(x[r]^2) + eps). The bits depend on the row alone.
+// With delta, first x += delta, in place: the same bits as add() and then the norm, in one pass.
 struct RmsNormArgs {
   const float* x = nullptr;            // [rows, hidden]
   const float* weight = nullptr;       // [hidden]
@@ -17,6 +18,8 @@ struct RmsNormArgs {
   int64_t rows = 0;
   int32_t hidden = 0;
   float eps = 0;
+  float* residual = nullptr;           // x, where it is added to
+  const float* delta = nullptr;        // [rows, hidden]; null: nothing is added
 };
 simt::Status rms_norm(simt::Stream stream, const RmsNormArgs& args);
 

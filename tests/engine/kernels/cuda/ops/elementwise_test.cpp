@@ -61,6 +61,32 @@ TEST_CASE("cuda: norms equal the scalar backend for every width and size") {
   }
 }
 
+TEST_CASE("cuda: a residual that is added to on the way has the bits of add and norm") {
+  for (const int32_t hidden : {1, 31, 256, 300, 2048}) {
+    CAPTURE(hidden);
+    const int32_t rows = 3;
+    const auto count = size_t(rows * hidden);
+    Rng rng(static_cast<uint64_t>(hidden) + 1);
+    const auto start = test::random_rows(rng, count), delta = test::random_rows(rng, count);
+    const auto weight = test::random_rows(rng, size_t(hidden));
+    std::vector<float> sum(count);
+    for (size_t i = 0; i < count; ++i) sum[i] = start[i] + delta[i];
+    const auto want = in_every_order(count, [&](simt::Stream stream, float* out) {
+      return cuda::rms_norm(stream, {.x = sum.data(), .weight = weight.data(), .out = out,
+                                     .rows = rows, .hidden = hidden, .eps = 1e-6f});
+    });
+    std::vector<float> residual;
+    const auto got = in_every_order(count, [&](simt::Stream stream, float* out) {
+      residual = start;
+      return cuda::rms_norm(stream, {.x = residual.data(), .weight = weight.data(), .out = out,
+                                     .rows = rows, .hidden = hidden, .eps = 1e-6f,
+                                     .residual = residual.data(), .delta = delta.data()});
+    });
+    CHECK(residual == sum);
+    CHECK(got == want);
+  }
+}
+
 TEST_CASE("cuda: the norm's bound notices one wrong element") {
   Rng rng(1);
   const auto x = test::random_rows(rng, 300);
