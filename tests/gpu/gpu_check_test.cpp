@@ -28,7 +28,8 @@ class Bundle {
     program("demo-check", "echo \"demo of $1\"");
     program("bench_card", "echo '{\"test\":\"copy/device\",\"us\":5}'");
     program("tools/nvidia-smi", "echo 'Test Card 9000, 580.1'");
-    program("tools/compute-sanitizer", "[ \"$2\" = memcheck ] || exit 9");
+    program("tools/compute-sanitizer",
+            "echo \"orders $SWARM_CARD_ORDERS\"; [ \"$2\" = memcheck ] || exit 9");
     test::write_file(folder_.path() / "benches.txt", "# a comment\nmodel-a -p 1\nmodel-b\n");
     test::write_file(folder_.path() / "build.txt", "commit abc\n");
     test::write_file(folder_.path() / "gpu_tests.txt", "");
@@ -111,6 +112,7 @@ TEST_CASE("gpu-check: every step is reported, whatever it does") {
   CHECK(hangs["seconds"] >= 1.0);
   CHECK(step(report, "test", "test_fault")["result"] == "failed");
   CHECK(step(report, "memcheck", "test_good")["result"] == "passed");
+  CHECK(step(report, "memcheck", "test_good")["log"] == "orders 1");
   CHECK(step(report, "racecheck", "test_good")["exit_code"] == 9);
   const Json& bench = step(report, "bench", "model-a");
   CHECK(bench["result"] == "passed");
