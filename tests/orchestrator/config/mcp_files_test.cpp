@@ -195,6 +195,18 @@ url = "https://x.test/mcp"
   CHECK_FALSE(broken.config.has_value());
   CHECK(broken.report().find("config.toml:2:1") != std::string::npos);
   CHECK(broken.report().find("command = npx") != std::string::npos);
+  CHECK_FALSE(load("[[[").config.has_value());
+  for (const char* mark : {"\xEF\xB7\xBA", "\xCC\x82", "\xC2\xA0", "\xE3\x80\x80"}) {
+    const config::Loaded marks = load(std::string(mark) + "[mcp_servers]\n");  // no blanks
+    CHECK(marks.report().find("config.toml:1:1: error: invalid TOML") != std::string::npos);
+  }
+  CHECK_FALSE(load("a = '\xF3\xB0\x80\x80'").config.has_value());  // for private use
+  CHECK_FALSE(load("a = '\xFF'").config.has_value());
+  const std::string heart = "\xE2\x9D\xA4\xEF\xB8\x8F \xF0\x9F\x90\x9D \xC3\xA9";
+  const config::Loaded kept = load("# " + heart + "\n[mcp_servers.shop]\ncommand = '" + heart + "'");
+  CAPTURE(kept.report());
+  REQUIRE(kept.config.has_value());
+  CHECK(find(*kept.config, "shop")->command == std::vector<std::string>{heart});
   Folder json;
   const std::string report = json.load("{\"mcpServers\":\n  {\"a\": }}").report();
   CHECK(report.find("list.json:2:9: error: invalid JSON") != std::string::npos);
