@@ -21,8 +21,8 @@ namespace swarm::mcp {
 namespace swarm::mcp {
 namespace {
 
-// Where a blank may stand, toml++ 3.3 has undefined behaviour for most of U+0080 to U+FEFF (a table of
-// blanks whose gaps count as unreachable). So these travel in plane 15, which is for private use.
+// Where a blank may stand, toml++ 3.3 has undefined behaviour for most of U+0080 to U+FEFF (a table
+// of blanks whose gaps count as unreachable). So these travel in plane 15, for private use.
 constexpr uint32_t kAway = 0xF0000;
 
 // Of valid UTF-8: the code point at the front, which is taken off.

@@ -203,7 +203,8 @@ url = "https://x.test/mcp"
   CHECK_FALSE(load("a = '\xF3\xB0\x80\x80'").config.has_value());  // for private use
   CHECK_FALSE(load("a = '\xFF'").config.has_value());
   const std::string heart = "\xE2\x9D\xA4\xEF\xB8\x8F \xF0\x9F\x90\x9D \xC3\xA9";
-  const config::Loaded kept = load("# " + heart + "\n[mcp_servers.shop]\ncommand = '" + heart + "'");
+  const config::Loaded kept =
+      load("# " + heart + "\n[mcp_servers.shop]\ncommand = '" + heart + "'");
   CAPTURE(kept.report());
   REQUIRE(kept.config.has_value());
   CHECK(find(*kept.config, "shop")->command == std::vector<std::string>{heart});
