@@ -74,9 +74,13 @@ class Client : public Session {
   virtual const char* transport_name() const = 0;  // "stdio", "http", "sse"
   // The complete result of tools/call: input the server asked for has been given.
   virtual Async<Json> call_tool(std::string name, Json arguments, CallOptions options) = 0;
-  // All pages, verbatim; tools that cannot be used are left out. Cached as long as the server says.
+  // All pages, verbatim; tools that cannot be used are left out. Cached as long as the server says,
+  // unless it tells of a change.
   virtual Async<std::vector<Json>> list(List what) = 0;
   virtual Async<Json> read_resource(std::string uri) = 0;
+  // From now on the event "resource_updated" tells its changes, also after a restart of the server.
+  virtual Async<void> subscribe(std::string uri) = 0;
+  virtual Async<void> unsubscribe(std::string uri) = 0;
   // A file of a skill (an entry of List::skills), verified against its digest and size, SKILL.md
   // also against the announced frontmatter. uri "" = SKILL.md, which is read first in any case. A
   // skill that once failed is refused from then on.

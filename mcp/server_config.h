@@ -60,6 +60,8 @@ struct ServerConfig {
   int32_t calls_max = 16;                         // tool calls in flight; more wait in order
   bool tasks = true;                              // long calls may be tasks (2026-07-28)
   bool listen = true;                             // follow list changes (2026-07-28)
+  std::string log_level;                          // of syslog; "" = as the server likes, which
+                                                  // means silence in 2026-07-28
   std::vector<std::string> include_tools;         // exact, or ending in '*'; none = all
   std::vector<std::string> exclude_tools;         // wins over include_tools
   std::shared_ptr<const AuthOptions> auth;        // shared by copies; null = no authorization

@@ -39,6 +39,8 @@ class Handle final : public Client {
     core_->require("resources", "resources");
     return core_->fetch("resources/read", named("uri", std::move(uri)));
   }
+  Async<> subscribe(std::string uri) override { return core_->subscribe(std::move(uri)); }
+  Async<> unsubscribe(std::string uri) override { return core_->unsubscribe(std::move(uri)); }
   Async<Json> get_prompt(std::string name, Json arguments) override {
     core_->require("prompts", "prompts");
     Json params = named("name", std::move(name));

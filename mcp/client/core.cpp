@@ -162,6 +162,7 @@ Async<> Core::establish() {
     co_await establish_http();
   }
   if (offers("tools")) co_await refresh_tools();
+  co_await tell_again();
   log_.info("mcp.server.ready", {{"server", config_.name},
                                  {"protocol", info_.protocol_version},
                                  {"tools", uint64_t{tools_.size()}}});
@@ -193,6 +194,11 @@ Async<> Core::open_peer(TransportKind kind) {
   peer_ = std::make_shared<Peer>(config_.name, std::move(transport), std::move(hooks), executor_,
                                  log_);
   peer_->open();
+  // Of the server that was there before.
+  refresh_scheduled_ = false;
+  lists_.clear();
+  cache_.clear();
+  listening_ = replaced_ = nullptr;
   if (dialect_ != Dialect::modern) version_.clear();
 }
 
@@ -345,6 +351,7 @@ void Core::add_envelope(const std::string& method, Json& params, Headers& header
   meta["io.modelcontextprotocol/protocolVersion"] = version_;
   meta["io.modelcontextprotocol/clientInfo"] = client_info();
   meta["io.modelcontextprotocol/clientCapabilities"] = asks_.capabilities(true);
+  if (!config_.log_level.empty()) meta["io.modelcontextprotocol/logLevel"] = config_.log_level;
   if (config_.tasks)
     meta["io.modelcontextprotocol/clientCapabilities"]["extensions"][kTasksExtension] =
         Json::object();
@@ -474,6 +481,7 @@ Async<> Core::renew_session() {
     peer_->transport().forget_session();
     const Deadline deadline = Deadline::after(steady_clock(), config_.start_timeout);
     co_await with_deadline(initialize(), deadline);
+    co_await with_deadline(tell_again(), deadline);
   };
   const auto done = [this]() -> Async<> {
     recovery_->close();

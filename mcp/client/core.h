@@ -44,10 +44,12 @@ class Core : public std::enable_shared_from_this<Core> {
   // See mcp::Client.
   Async<Json> call_tool(std::string name, Json arguments, CallOptions options);
   Async<std::vector<Json>> list(List what);
+  Async<> subscribe(std::string uri);
+  Async<> unsubscribe(std::string uri);
   // call(), cached for as long as the server said.
   Async<Json> fetch(std::string method, Json params);
-  // Sends with the envelope of the era; restarts, renews the session and repeats where that is
-  // safe; answers what the server asks in between.
+  // With the envelope of the era; restarts, renews the session, repeats where that is safe; answers
+  // what the server asks in between.
   Async<Json> call(std::string method, Json params, CallOptions options = {});
   // See mcp::Client.
   Async<std::string> read_skill(Json entry, std::string uri);
@@ -64,6 +66,11 @@ class Core : public std::enable_shared_from_this<Core> {
   struct Cached {
     Json result;
     TimePoint expires;
+  };
+  struct Pages {
+    std::vector<Json> items;
+    std::chrono::milliseconds ttl{0};
+    TimePoint expires = {};        // of those that are kept
   };
 
   // core.cpp: the life of the connection.
@@ -115,26 +122,36 @@ class Core : public std::enable_shared_from_this<Core> {
     TimePoint heard;                 // its last sign of life
     double steps = 0;
     int failures = 0;                // polls in a row
+    bool legacy = false;             // 2025-11-25: the outcome is asked for in the end
     bool over = false;
   };
   Async<Json> follow_task(Json created, CallOptions options);
   Async<> poll_task(Followed& task);
+  Async<> take_outcome(Followed& task, const std::string& status);
   void report_task(Followed& task) const;
   Async<> answer_task(Followed& task);
+  bool needs_legacy_task(const std::string& tool) const;
   Async<> cancel_task(std::string id);
 
-  // core_lists.cpp: lists and what changes them.
-  Async<std::vector<Json>> pages(std::string method, std::string key);
+  // core_lists.cpp: lists and their cache.
+  Async<Pages> pages(std::string method, std::string key);
   Async<> refresh_tools(bool noticed = false);
   void take_tools(std::vector<Json> found, bool noticed = false);
   void tell_difference(const std::map<std::string, KnownTool>& before, bool noticed);
   void adopt_tools(std::vector<Json> found);
   void note_hidden_text(const std::string& tool);
+  void forget(const std::string& method_prefix);
+
+  // core_changes.cpp: what changes them, and what else a server says unasked.
   void notice(const std::string& method, const Json& params);
   void schedule_refresh();
-  Async<> listen();
   void start_listening();
-  void forget(const std::string& method_prefix);
+  Async<> listen(std::shared_ptr<Channel<bool>> gate);
+  Async<> keep_listening();
+  Json listen_params() const;
+  void require_subscriptions() const;
+  Async<> tell_again();
+  CallOptions in_time() const;
   void event(std::string_view name, const Json& details) const;
   void log_message(const Json& params);
 
@@ -169,7 +186,11 @@ class Core : public std::enable_shared_from_this<Core> {
   std::map<std::string, KnownTool> known_tools_;
   std::vector<std::shared_ptr<tools::Tool>> tools_;
   std::map<std::string, Cached> cache_;
-  bool refresh_scheduled_ = false;
+  std::map<List, Pages> lists_;     // for as long as the server said
+  int64_t changes_told_ = 0;       // of its lists, by the server
+  std::set<std::string> subscribed_;  // URIs of resources
+  std::shared_ptr<Channel<bool>> listening_, replaced_;  // gates, shared with the listeners
+  bool refresh_scheduled_ = false; // at this peer
   std::set<std::string> loaded_skills_, refused_skills_;
   int64_t logged_ = 0;             // messages of the server in our log
 };

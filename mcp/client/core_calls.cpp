@@ -12,6 +12,7 @@ namespace swarm::mcp {
 namespace {
 
 constexpr int kRoundsMax = 10;       // of input for one call
+constexpr int64_t kTaskTtlMs = 3600 * 1000;  // how long a server keeps an outcome for us
 constexpr size_t kBytesPerToken = 4; // there is no tokenizer here; common texts take about so many
 
 bool is_safe(const std::string& method) {
@@ -178,7 +179,11 @@ Async<Json> Core::measured_call(const std::string& name, Json params, CallOption
     params["_meta"]["traceparent"] = traceparent(config_.trace_id, options.call_id);
   }
   try {
-    Json result = co_await call("tools/call", std::move(params), std::move(options));
+    const bool as_task = needs_legacy_task(name);
+    if (as_task) params["task"]["ttl"] = kTaskTtlMs;
+    Json result = co_await call("tools/call", std::move(params), options);
+    if (as_task && result.contains("task"))
+      result = co_await follow_task(std::move(result), std::move(options));
     check_output(name, result);
     metrics_.answered(elapsed(), result);
     co_return result;

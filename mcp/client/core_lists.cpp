@@ -1,4 +1,4 @@
-// Lists of the client, their cache, and the notices that change them.
+// Lists of the client and their cache.
 #include <algorithm>
 #include <set>
 
@@ -17,14 +17,9 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr milliseconds kDebounce{100};            // several notices in a row are one change
 constexpr int64_t kTtlMaxMs = 24 * 3600 * 1000;
 constexpr size_t kCacheMax = 256;
-constexpr int64_t kLoggedMax = 1000;              // messages of one server in our log
-constexpr size_t kLogTextMax = 500;
 constexpr size_t kToolNameMax = 128;
-constexpr int kListensMax = 10;                   // in a row without a single notice
-constexpr milliseconds kListenBackoffMin{1000}, kListenBackoffMax{30000};
 
 milliseconds ttl_of(const Json& result) {
   if (!result.is_object()) return milliseconds(0);
@@ -54,12 +49,6 @@ Kind kind_of(List what) {
 bool matches_any(const std::vector<std::string>& patterns, const std::string& name) {
   return std::any_of(patterns.begin(), patterns.end(),
                      [&](const std::string& pattern) { return fits(pattern, name); });
-}
-
-bool says_list_changed(const Json& capabilities, const char* what) {
-  const auto found = capabilities.find(what);
-  return found != capabilities.end() && found->is_object() && found->contains("listChanged") &&
-         found->at("listChanged") == true;
 }
 
 }  // namespace
@@ -94,8 +83,9 @@ void Core::forget(const std::string& method_prefix) {
 }
 
 // A whole list: the end is the absence of a cursor, the empty text is one.
-Async<std::vector<Json>> Core::pages(std::string method, std::string key) {
-  std::vector<Json> found;
+Async<Core::Pages> Core::pages(std::string method, std::string key) {
+  Pages found;
+  found.ttl = milliseconds(kTtlMaxMs);
   std::set<std::string> cursors;
   std::optional<std::string> cursor;
   const auto refuse = [&](const std::string& text) {
@@ -111,7 +101,8 @@ Async<std::vector<Json>> Core::pages(std::string method, std::string key) {
     const auto list = reply.find(key);
     if (!reply.is_object() || list == reply.end() || !list->is_array())
       refuse(method + ": expected an array \"" + key + "\"");
-    for (const Json& one : *list) found.push_back(one);
+    for (const Json& one : *list) found.items.push_back(one);
+    found.ttl = std::min(found.ttl, ttl_of(reply));  // as fresh as its oldest page
     const auto next = reply.find("nextCursor");
     cursor.reset();
     if (next != reply.end() && next->is_string()) cursor = next->get<std::string>();
@@ -128,21 +119,28 @@ Async<std::vector<Json>> Core::list(List what) {
     require(kind.capability, kind.capability);
   const InUse in_use(*this);
   co_await ensure_ready();
+  const auto known = lists_.find(what);
+  if (known != lists_.end() && known->second.expires > steady_clock().now())
+    co_return known->second.items;
+  const int64_t told = changes_told_;
+  const Deadline deadline = Deadline::after(steady_clock(), config_.call_timeout);
+  Pages found = co_await with_deadline(pages(kind.method, kind.key), deadline);
   if (what == List::tools) {
-    std::vector<Json> found = co_await pages(kind.method, kind.key);
-    take_tools(found);
-    std::erase_if(found, [this](const Json& tool) {
+    take_tools(found.items);
+    std::erase_if(found.items, [this](const Json& tool) {
       return !known_tools_.contains(text_member(tool, "name"));
     });
-    co_return found;
   }
-  const Deadline deadline = Deadline::after(steady_clock(), config_.call_timeout);
-  co_return co_await with_deadline(pages(kind.method, kind.key), deadline);
+  // A notice that came meanwhile may be about what was just read.
+  found.expires = steady_clock().now() + found.ttl;
+  if (found.ttl.count() > 0 && told == changes_told_) lists_[what] = found;
+  co_return std::move(found.items);
 }
 
 // noticed: the server has said that its list is another.
 Async<> Core::refresh_tools(bool noticed) {
-  take_tools(co_await pages("tools/list", "tools"), noticed);
+  Pages found = co_await pages("tools/list", "tools");
+  take_tools(std::move(found.items), noticed);
 }
 
 // Whatever made us read the list again (a notice, a restart, the first start of a lazy server): who
@@ -239,102 +237,6 @@ void Core::adopt_tools(std::vector<Json> found) {
 void Core::note_hidden_text(const std::string& tool) {
   log_.warn("mcp.tool.hidden_text", {{"server", config_.name}, {"tool", tool}});
   event("hidden_text", Json{{"tool", tool}});
-}
-
-// ---- Notices.
-
-void Core::notice(const std::string& method, const Json& params) {
-  if (method == "notifications/tools/list_changed") {
-    schedule_refresh();
-  } else if (method == "notifications/resources/list_changed") {
-    forget("resources/");
-    event("list_changed", Json{{"list", "resources"}});
-  } else if (method == "notifications/prompts/list_changed") {
-    forget("prompts/");
-    event("list_changed", Json{{"list", "prompts"}});
-  } else if (method == "notifications/resources/updated") {
-    forget("resources/read");
-    event("resource_updated", params);
-  } else if (method == "notifications/message") {
-    log_message(params);
-  } else {
-    log_.debug("mcp.notification", {{"server", config_.name}, {"method", method}});
-  }
-}
-
-void Core::log_message(const Json& params) {
-  event("log", params);
-  if (++logged_ > kLoggedMax) return;
-  const std::string level = text_member(params, "level");
-  std::string text;
-  if (params.is_object() && params.contains("data")) text = dump_json(params.at("data"));
-  text.resize(std::min(text.size(), kLogTextMax));
-  const bool loud = level == "error" || level == "critical" || level == "alert" ||
-                    level == "emergency";
-  log_.event(loud ? LogLevel::warn : LogLevel::debug, "mcp.server.log",
-             {{"server", config_.name}, {"level", level}, {"text", text}});
-}
-
-// A storm of notices is one new list.
-void Core::schedule_refresh() {
-  if (refresh_scheduled_ || !peer_) return;
-  refresh_scheduled_ = true;
-  const std::weak_ptr<Core> weak = weak_from_this();
-  peer_->start([weak]() -> Async<> {
-    co_await wait_until(steady_clock(), steady_clock().now() + kDebounce);
-    const auto self = weak.lock();
-    if (!self) co_return;
-    self->refresh_scheduled_ = false;
-    try {
-      co_await self->refresh_tools(/*noticed=*/true);
-    } catch (const ErrorException& e) {
-      if (e.error().kind == ErrorKind::cancelled) throw;
-      self->log_.warn("mcp.tools.refresh",
-                      {{"server", self->config_.name}, {"why", e.error().message}});
-    }
-  });
-}
-
-void Core::start_listening() {
-  const bool any = says_list_changed(capabilities_, "tools") ||
-                   says_list_changed(capabilities_, "prompts") ||
-                   says_list_changed(capabilities_, "resources");
-  if (dialect_ != Dialect::modern || !config_.listen || !any || !peer_) return;
-  const std::weak_ptr<Core> weak = weak_from_this();
-  peer_->start([weak]() -> Async<> {
-    if (const auto self = weak.lock()) co_await self->listen();
-  });
-}
-
-// 2026-07-28: changes are only told to who asks for them. The lists are read again after a gap.
-Async<> Core::listen() {
-  milliseconds backoff = kListenBackoffMin;
-  for (int attempt = 0; attempt < kListensMax; ++attempt) {
-    Json wanted = Json::object();
-    if (says_list_changed(capabilities_, "tools")) wanted["toolsListChanged"] = true;
-    if (says_list_changed(capabilities_, "prompts")) wanted["promptsListChanged"] = true;
-    if (says_list_changed(capabilities_, "resources")) wanted["resourcesListChanged"] = true;
-    Json params = Json::object();
-    params["notifications"] = std::move(wanted);
-    const TimePoint begun = steady_clock().now();
-    try {
-      co_await send("subscriptions/listen", std::move(params), {});
-      co_return;  // ended by the server, gracefully
-    } catch (const RpcException&) {
-      co_return;  // not offered
-    } catch (const ErrorException& e) {
-      if (e.error().kind == ErrorKind::cancelled) throw;
-      if (!peer_->gone().empty()) co_return;
-    }
-    if (steady_clock().now() - begun > kListenBackoffMax) {
-      attempt = 0;
-      backoff = kListenBackoffMin;
-    }
-    co_await wait_until(steady_clock(), steady_clock().now() + backoff);
-    backoff = std::min(backoff * 3 / 2, kListenBackoffMax);
-    forget("");
-    schedule_refresh();
-  }
 }
 
 }  // namespace swarm::mcp

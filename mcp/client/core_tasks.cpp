@@ -17,8 +17,10 @@ constexpr int64_t kPollMinMs = 20, kPollMaxMs = 30000, kPollMs = 1000;
 constexpr int kFailuresMax = 3;              // polls in a row without an answer
 constexpr milliseconds kCancelMax{2000};
 
+// "pollInterval" in 2025-11-25.
 milliseconds poll_interval(const Json& task) {
-  const auto told = task.find("pollIntervalMs");
+  auto told = task.find("pollIntervalMs");
+  if (told == task.end()) told = task.find("pollInterval");
   const bool usable = told != task.end() && told->is_number_integer();
   return milliseconds(std::clamp(usable ? told->get<int64_t>() : kPollMs, kPollMinMs, kPollMaxMs));
 }
@@ -31,9 +33,22 @@ Json with_task_id(const std::string& id) {
 
 }  // namespace
 
-// A task that nobody waits for any more is cancelled.
+// 2025-11-25: some tools want to be called as tasks, and only so.
+bool Core::needs_legacy_task(const std::string& tool) const {
+  if (dialect_ != Dialect::legacy) return false;
+  const Json requests = object_member(object_member(capabilities_, "tasks"), "requests");
+  if (!object_member(requests, "tools").contains("call")) return false;
+  const auto known = known_tools_.find(tool);
+  return known != known_tools_.end() &&
+         text_member(object_member(known->second.definition, "execution"), "taskSupport") ==
+             "required";
+}
+
+// A task that nobody waits for any more is cancelled. In 2025-11-25 it stands under "task".
 Async<Json> Core::follow_task(Json created, CallOptions options) {
   Followed task;
+  task.legacy = dialect_ == Dialect::legacy;
+  if (task.legacy) created = object_member(created, "task");
   task.id = text_member(created, "taskId");
   task.options = std::move(options);
   task.shown = std::move(created);
@@ -79,6 +94,7 @@ Async<> Core::poll_task(Followed& task) {
   }
   report_task(task);
   const std::string status = text_member(task.shown, "status");
+  if (task.legacy) co_return co_await take_outcome(task, status);
   if (status == "input_required") co_await answer_task(task);
   if (status == "working" || status == "input_required") co_return;
   task.over = true;
@@ -96,6 +112,20 @@ Async<> Core::poll_task(Followed& task) {
   }
   throw ErrorException(peer_->about(ErrorKind::environment, "the task ended with status \"" +
                                                                 status + "\""));
+}
+
+// 2025-11-25: tasks/result waits for the end; what the server wants to know meanwhile comes as
+// requests of its own.
+Async<> Core::take_outcome(Followed& task, const std::string& status) {
+  if (status == "working") co_return;
+  if (status == "cancelled") {
+    task.over = true;
+    throw ErrorException(peer_->about(ErrorKind::environment, "the task was cancelled"));
+  }
+  CallOptions options;
+  options.deadline = task.options.deadline;
+  task.result = co_await send("tasks/result", with_task_id(task.id), options);
+  task.over = true;
 }
 
 // What it is doing now counts as progress, and so does a question.

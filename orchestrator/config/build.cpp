@@ -250,6 +250,7 @@ class ConfigBuilder {
       server.lazy = view.text("start") == "lazy";
       if (server.lazy) server.list_cache = view.text("list_cache");
       server.idle_stop = *view.duration("idle_stop");
+      server.log_level = view.text("log_level");
       server.start_timeout = *view.duration("start_timeout");
       add_call_limits(view, server);
       server.calls_max = view.number<int32_t>("max_concurrent");

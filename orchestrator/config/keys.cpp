@@ -139,6 +139,10 @@ Type tool_limits_type() {
   });
 }
 
+Type log_levels() {
+  return choice({"debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"});
+}
+
 Type mcp_sampling_type() {
   return object({
       optional("model", text(), "a name of models; unset = the only one"),
@@ -164,11 +168,9 @@ Type mcp_type() {
                    "auto"),
           optional("start", choice({"eager", "lazy"}),
                    "lazy: with the first call, when its tools are known from an earlier run; else "
-                   "with the run",
-                   "eager"),
+                   "with the run", "eager"),
           optional("list_cache", text(), "lazy: folder of the known tools; relative to the working "
-                                         "directory",
-                   ".swarm/mcp"),
+                                         "directory", ".swarm/mcp"),
           optional("idle_stop", duration(),
                    "unused for so long it is stopped until the next call; 0s = never", "0s"),
           optional("start_timeout", duration(), "until it must be ready", "30s"),
@@ -204,13 +206,16 @@ Type mcp_type() {
                    "calls that need no consent, where no rule of policy says otherwise; names with "
                    "* and ?"),
           optional("auth", mcp_auth_type(), "OAuth, for a url that demands it"),
-          optional("sampling", mcp_sampling_type(),
-                   "the server may ask a model for text; unset = it may not"),
+          optional("sampling", mcp_sampling_type(), "the server may ask a model for text; unset = "
+                                                    "it may not"),
           optional("elicitation", choice({"auto", "decline", "off"}),
                    "auto: the person at the terminal answers its questions, within the time of the "
                    "call; where there is none they are not offered; decline: each is declined",
                    "auto"),
           optional("roots", list(text()), "folders the server is told to work in"),
+          optional("log_level", log_levels(),
+                   "what the server is asked to log, into our log; unset = as it likes, which is "
+                   "nothing in 2026-07-28"),
           optional("pin", choice({"off", "names", "surface"}),
                    "refuse to run when the server's tools are not those of the first run: their "
                    "names, or also descriptions and parameters",

@@ -125,6 +125,7 @@ void initialize(const Json& id, const Json& params) {
   if (mode == "old_version") version = "2024-11-05";
   Json capabilities = Json::object();
   if (mode != "no_tools") capabilities["tools"] = Json{{"listChanged", true}};
+  if (mode == "legacy_tasks") capabilities["tasks"]["requests"]["tools"]["call"] = Json::object();
   const Json result{{"protocolVersion", version},
                     {"capabilities", capabilities},
                     {"serverInfo", {{"name", "fixture"}, {"version", version_of_server()}}},
@@ -161,6 +162,10 @@ void list(const Json& id, const Json& params) {
       tools.push_back(tool(name));
     if (mode == "curious")
       for (const char* name : {"ask", "offered"}) tools.push_back(tool(name));
+    if (mode == "legacy_tasks") {
+      tools.push_back(tool("as_task"));
+      tools.back()["execution"]["taskSupport"] = "required";
+    }
     tools[0]["annotations"] = Json{{"readOnlyHint", true}};
     tools[1]["annotations"] = Json{{"idempotentHint", true}};
     tools.push_back(Json{{"name", "broken"}, {"inputSchema", "none"}});
@@ -171,6 +176,22 @@ void list(const Json& id, const Json& params) {
   }
   result["tools"] = tools;
   reply(id, result);
+}
+
+// 2025-11-25: a tool that is only called as a task.
+void call_as_task(const Json& id, const Json& params) {
+  if (!params.contains("task")) return reply_error(id, -32601, "only as a task");
+  Json task{{"taskId", "t1"}, {"status", "working"}, {"ttl", params["task"]["ttl"]},
+            {"pollInterval", 20}};
+  reply(id, Json{{"task", task}});
+}
+
+void answer_task(const Json& id, const std::string& method) {
+  static int asked = 0;
+  Json task{{"taskId", "t1"}, {"status", "working"}, {"pollInterval", 20}};
+  if (method == "tasks/get" && ++asked == 1) task["statusMessage"] = "half way";
+  if (method == "tasks/get" && asked == 3) task["status"] = "completed";
+  reply(id, method == "tasks/result" ? text_result("done as a task") : task);
 }
 
 // Reports progress `count` times, `ms` apart, then answers; ends early when something arrives.
@@ -189,6 +210,7 @@ void steps(const Json& id, const Json& params) {
 void call(const Json& id, const Json& params) {
   const auto name = params.at("name").get<std::string>();
   const Json arguments = params.value("arguments", Json::object());
+  if (name == "as_task") return call_as_task(id, params);
   if (name == "echo") {
     send(Json{{"jsonrpc", "2.0"}, {"method", "notifications/progress"},
               {"params", {{"progressToken", params.at("_meta").at("progressToken")},
@@ -262,6 +284,7 @@ void handle(const std::string& line) {
     reply(asking, text_result(swarm::dump_json(message.at(part))));
   }
   if (method == "server/discover") discover(id);
+  if (method.rfind("tasks/", 0) == 0) answer_task(id, method);
   if (method == "notifications/initialized" && mode == "asks") {
     send(Json{{"jsonrpc", "2.0"}, {"id", "r1"}, {"method", "roots/list"}});
     send(Json{{"jsonrpc", "2.0"}, {"id", 1}, {"method", "ping"}});
