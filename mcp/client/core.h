@@ -106,6 +106,7 @@ class Core : public std::enable_shared_from_this<Core> {
   // core_calls.cpp: requests.
   Async<Json> send(std::string method, Json params, CallOptions options);
   Async<Json> send_renewing(std::string method, Json params, CallOptions options);
+  Async<Json> send_noting(std::string method, Json params, CallOptions options);
   void add_envelope(const std::string& method, Json& params, Headers& headers) const;
   Async<Json> answer_inputs(Json inputs);
   Async<bool> visit_urls(Json data);

@@ -80,6 +80,19 @@ Async<Json> Core::send_renewing(std::string method, Json params, CallOptions opt
   co_return co_await send(std::move(method), std::move(params), std::move(options));
 }
 
+// A server may change its mind about us in the middle, and change it back.
+Async<Json> Core::send_noting(std::string method, Json params, CallOptions options) {
+  try {
+    Json result = co_await send_renewing(std::move(method), std::move(params), std::move(options));
+    if (state_ == State::needs_auth) set_state(State::ready);
+    co_return result;
+  } catch (const RpcException& e) {
+    if (e.details().http_status == 401 && state_ == State::ready)
+      set_state(State::needs_auth, e.error().message);
+    throw;
+  }
+}
+
 Async<Json> Core::call(std::string method, Json params, CallOptions options) {
   const auto self = shared_from_this();
   const InUse in_use(*this);
@@ -90,7 +103,7 @@ Async<Json> Core::call(std::string method, Json params, CallOptions options) {
     Json sent = params.is_null() ? Json::object() : params;
     if (!responses.is_null()) sent["inputResponses"] = responses;
     if (stateful) sent["requestState"] = state;
-    const Json result = co_await send_renewing(method, std::move(sent), options);
+    const Json result = co_await send_noting(method, std::move(sent), options);
     restarts_ = 0;
     const std::string type = text_member(result, "resultType");
     if (dialect_ != Dialect::modern || type.empty() || type == "complete") co_return result;

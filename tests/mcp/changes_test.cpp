@@ -4,6 +4,7 @@
 
 #include <map>
 
+#include "mcp/server/http_listener.h"
 #include "tests/mcp/fixture_rig.h"
 #include "tests/mcp/loopback_world.h"
 
@@ -200,6 +201,67 @@ TEST_CASE("tasks: a tool of 2025-11-25 that wants to be a task is one, and is ca
     CHECK(late.text.find("did not end in time") != std::string::npos);
     CHECK(times(rig.wire(), "\"tasks/cancel\"") == 1);
   }) == "");
+}
+
+TEST_CASE("needs_auth: a server that refuses us in the middle is in that state until it does not") {
+  World world;
+  world.config.era = Era::legacy;
+  bool refusing = false;
+  HttpListener listener({}, world.context.get_executor(), world.log);
+  listener.listen();
+  world.config.url = "http://127.0.0.1:" + std::to_string(listener.port()) + "/";
+  const auto answer = [&](ServerRequest& request, Responder& responder) -> Async<> {
+    const auto message = parse_json(request.body);
+    const std::string method = message ? message->value("method", "") : "";
+    const bool told = refusing && method == "tools/call";
+    Json result = Json::object();
+    if (method == "initialize")
+      result = parse_json(R"({"protocolVersion":"2025-11-25","capabilities":{"tools":{}},
+                              "serverInfo":{"name":"s","version":"1"}})").value();
+    if (method == "tools/list")
+      result = parse_json(R"({"tools":[{"name":"t","inputSchema":{"type":"object"}}]})").value();
+    if (method == "tools/call") result = text_result("called");
+    Headers headers{{"Content-Type", "application/json"}};
+    const bool request_of_ours = message && message->contains("id");
+    std::string body = told || !request_of_ours
+                           ? ""
+                           : dump_json({{"jsonrpc", "2.0"}, {"id", message->at("id")},
+                                        {"result", result}});
+    const int status = told ? 401 : request.method != "POST" ? 405 : request_of_ours ? 200 : 202;
+    co_await responder.respond(status, std::move(headers), std::move(body));
+  };
+  std::string states;
+  world.hooks.on_event = [&](std::string_view, std::string_view event, const Json& details) {
+    if (event == "state") states += details.at("state").get<std::string>() + " ";
+  };
+  const auto client = make_client(world.config, world.context.get_executor(), world.log,
+                                  world.hooks);
+  const auto root = [&]() -> Async<> {
+    co_await with_nursery([&](Nursery& nursery) -> Async<> {
+      nursery.start(listener.run(answer));
+      co_await client->start();
+      const std::string before = co_await call(*client, "t");
+      CHECK(before == "called");
+      refusing = true;
+      std::string error;
+      try {
+        co_await call(*client, "t");
+      } catch (const ErrorException& e) {
+        error = e.error().message;
+      }
+      CHECK(error.find("401") != std::string::npos);
+      CHECK(client->state() == State::needs_auth);
+      CHECK(client->state_reason().find("401") != std::string::npos);
+      refusing = false;
+      const std::string after = co_await call(*client, "t");
+      CHECK(after == "called");
+      CHECK(client->state() == State::ready);
+      co_await client->stop();
+      nursery.cancel();
+    });
+  };
+  run_root(world.context, root());
+  CHECK(states == "starting ready needs_auth ready stopped ");
 }
 
 }  // namespace swarm::mcp
