@@ -1,5 +1,8 @@
 // swarm mcp — looking at MCP servers: what they offer, one call, what is wrong with them.
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
+#include <iostream>
 #include <sstream>
 
 #include "agents/agent.h"
@@ -20,7 +23,7 @@ struct Options {
   std::string model;                 // whose tokenizer counts; "" = of the file
   std::string tool;
   std::string arguments = "{}";
-  bool json = false;
+  bool json = false, unchecked = false;
 };
 
 // The tokenizer that counts definitions, if there is one; as `swarm validate` counts them.
@@ -156,7 +159,42 @@ Result<const mcp::ServerConfig*> owner_of(std::string& tool,
         return &server;
       }
   if (servers.size() == 1) return &servers.front();
-  return invalid_input("expected NAME/TOOL, found \"" + tool + "\"");
+  std::string names;
+  for (const mcp::ServerConfig& server : servers)
+    names += (names.empty() ? "" : ", ") + server.name;
+  return invalid_input("expected NAME/TOOL with one of the servers " + names + ", found \"" + tool +
+                       "\"");
+}
+
+// What is wrong with a call before it is made, as agents hear it, too. tool: as the server calls it
+// or as models see it; becomes the former.
+Result<void> check_call(const mcp::Client& client, std::string& tool, const Json& arguments) {
+  std::vector<std::string> names;
+  for (const auto& one : client.tools()) {
+    const tools::ToolSpec& spec = one->spec();
+    names.push_back(spec.remote_name);
+    if (spec.remote_name != tool && spec.name != tool) continue;
+    tool = spec.remote_name;
+    const auto valid = tools::validate_json(spec.parameters, arguments);
+    if (valid || valid.error().kind == ErrorKind::unsupported) return {};
+    return invalid_input("--arguments: " + valid.error().message);
+  }
+  const std::string near = did_you_mean(tool, names);
+  return invalid_input("there is no tool \"" + tool + "\"" +
+                       (near.empty() ? "; swarm mcp list shows what there is"
+                                     : "; did you mean \"" + near + "\"?"));
+}
+
+// On a terminal nothing that a server says moves the cursor.
+void print_result(const Json& result, std::ostream& out) {
+  const bool person = &out == &std::cout && ::isatty(STDOUT_FILENO) == 1;
+  const auto print = [&](const std::string& text) {
+    out << (person ? visible(text) : text) << "\n";
+  };
+  const Json content = result.value("content", Json::array());
+  for (const Json& block : content)
+    print(block.value("type", "") == "text" ? as_text(block["text"]) : dump_json(block));
+  if (content.empty()) print(dump_json(result.value("structuredContent", Json())));
 }
 
 Result<int> run_call(const Options& options, CommandContext& context) {
@@ -174,8 +212,12 @@ Result<int> run_call(const Options& options, CommandContext& context) {
   };
   Json result;
   std::string problem;
+  Result<void> fine = {};
   const McpVisit seen = visit(*server, std::move(hooks), options.target.trace, context,
                               [&](mcp::Client& client) -> Async<> {
+                                if (!options.unchecked)
+                                  fine = check_call(client, tool, arguments);
+                                if (!fine) co_return;
                                 const mcp::CallOptions call;
                                 try {
                                   result = co_await client.call_tool(tool, arguments, call);
@@ -185,16 +227,12 @@ Result<int> run_call(const Options& options, CommandContext& context) {
                                 }
                               });
   if (!seen.start_error.empty()) return environment_error(seen.start_error);
+  if (!fine) return fine.error();
   if (!problem.empty()) return failed(mcp::without_secrets(problem, *server));
   if (options.json) {
     context.out << dump_json(result) << "\n";
   } else {
-    for (const Json& block : result.value("content", Json::array()))
-      context.out << (block.value("type", "") == "text" ? as_text(block["text"])
-                                                        : dump_json(block))
-                  << "\n";
-    if (result.value("content", Json::array()).empty())
-      context.out << dump_json(result.value("structuredContent", Json())) << "\n";
+    print_result(result, context.out);
   }
   const auto error = result.find("isError");
   return error != result.end() && *error == true ? kExitRunFailed : kExitOk;
@@ -300,6 +338,8 @@ void register_mcp(CLI::App& app, CommandContext& context) {
     if (std::string_view(name) == "call") {
       sub->add_option("TOOL", options->tool, "TOOL, or NAME/TOOL of a file")->required();
       sub->add_option("--arguments,-a", options->arguments, "a JSON object");
+      sub->add_flag("--unchecked", options->unchecked,
+                    "call it whatever the server's list says of tool and arguments");
     } else {
       sub->add_option("--model", options->model,
                       "whose tokenizer counts the definitions; default: the file's");

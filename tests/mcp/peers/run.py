@@ -179,7 +179,7 @@ class Bench:
         self.call("everything", everything, "get-tiny-image", {}, "image")
         self.call("everything", everything, "trigger-long-running-operation",
                   {"duration": 1, "steps": 4}, "completed")
-        self.call("everything", everything, "get-sum", {"a": "x"}, "", code=1)
+        self.call("everything", everything, "get-sum", {"a": "x"}, "", code=2)
 
         (work / "files").mkdir()
         (work / "files/a.txt").write_text("first\nsecond\n")

@@ -218,9 +218,16 @@ TEST_CASE("mcp command: doctor tells the state of every server, its reason and i
 TEST_CASE("mcp command: bad arguments, unknown tools and missing servers have their exit codes") {
   const Project project;
   const Ran missing = run(with_server({"mcp", "call", "oracle"}, project));
-  CHECK(missing.code == 1);
-  CHECK(missing.out.find("task") != std::string::npos);
-  CHECK(run(with_server({"mcp", "call", "nothing"}, project)).code == 1);
+  CHECK(missing.code == 2);                      // found out before the call
+  CHECK(missing.err.find("--arguments: $: expected member \"task\"") != std::string::npos);
+  const Ran sent = run(with_server({"mcp", "call", "oracle", "--unchecked"}, project));
+  CHECK(sent.code == 1);                         // found out by the server
+  CHECK(sent.out.find("task") != std::string::npos);
+  const Ran misspelt = run(with_server({"mcp", "call", "oracel"}, project));
+  CHECK(misspelt.code == 2);
+  CHECK(misspelt.err.find("there is no tool \"oracel\"; did you mean \"oracle\"?") !=
+        std::string::npos);
+  CHECK(run(with_server({"mcp", "call", "nothing", "--unchecked"}, project)).code == 1);
   CHECK(run({"mcp", "list"}).code == 2);
   CHECK(run({"mcp", "list", "--url", "ftp://x"}).code == 2);
   test::write_file(project.dir.path() / "none.json", R"({"mcpServers": {}})");
