@@ -54,16 +54,15 @@ std::string why_none(cudaError_t error, const CudaDevices& found) {
   return no_devices_text(why, found, text_of(error));
 }
 
-Status read_free_memory(DeviceInfo& info) {
+// Stays unknown for a card that somebody else has to himself, say: the others are listed with it.
+void read_free_memory(DeviceInfo& info) {
   int before = 0;
-  const Status current = status_of(cudaGetDevice(&before));
-  if (!current.ok()) return current;
+  if (!status_of(cudaGetDevice(&before)).ok()) return;
   size_t free_bytes = 0, total_bytes = 0;
   Status status = status_of(cudaSetDevice(info.index));
   if (status.ok()) status = status_of(cudaMemGetInfo(&free_bytes, &total_bytes));
   if (status.ok()) info.memory_free_bytes = free_bytes;
   ignore(cudaSetDevice(before));
-  return status;
 }
 
 class CudaBackend final : public Backend {
@@ -204,13 +203,13 @@ CudaDevices list_cuda_devices(FreeMemory free_memory) {
   }
   for (int32_t index = 0; index < count; ++index) {
     DeviceInfo info;
-    Status status = read_info(index, info);
-    if (status.ok() && free_memory == FreeMemory::ask) status = read_free_memory(info);
+    const Status status = read_info(index, info);
     if (!status.ok()) {
       out.devices.clear();
       out.reason = "cuda:" + std::to_string(index) + ": " + status.text;
       return out;
     }
+    if (free_memory == FreeMemory::ask) read_free_memory(info);
     out.devices.push_back(info);
   }
   return out;

@@ -30,7 +30,8 @@ Error no_kernels_error(const DeviceInfo& info, std::string_view architectures) {
                            ", compute capability " + std::to_string(info.compute_major) + "." +
                            std::to_string(info.compute_minor) + "): this build has " +
                            std::string(architectures) +
-                           "; configure with -DSWARM_CUDA_ARCHITECTURES=native");
+                           "; configure with -DSWARM_CUDA_ARCHITECTURES=native, or take "
+                           "engine.device cpu");
 }
 
 Result<std::optional<int32_t>> choose_device(std::string_view wanted, const CudaDevices& cuda) {

@@ -22,7 +22,7 @@ struct DeviceInfo {
   int32_t compute_major = 0;                  // compute capability, 9.0
   int32_t compute_minor = 0;
   uint64_t memory_bytes = 0;
-  std::optional<uint64_t> memory_free_bytes;  // only when asked for: needs a context on the card
+  std::optional<uint64_t> memory_free_bytes;  // when asked for, and the card lets itself be used
   int32_t multiprocessors = 0;
   uint64_t l2_bytes = 0;
   uint64_t shared_bytes_max = 0;              // of one block, after opting in

@@ -69,7 +69,8 @@ TEST_CASE("devices: what is missing is said: driver, newer driver, device, kerne
                                         .memory_free_bytes = {}}, "80 90a 120");
   CHECK(wrong.kind == ErrorKind::environment);
   CHECK(wrong.message == "no kernels for cuda:1 (Old Card, compute capability 7.5): this build has "
-                         "80 90a 120; configure with -DSWARM_CUDA_ARCHITECTURES=native");
+                         "80 90a 120; configure with -DSWARM_CUDA_ARCHITECTURES=native, or take "
+                         "engine.device cpu");
 }
 
 TEST_CASE("devices: CUDA versions as people write them") {
