@@ -57,6 +57,18 @@ std::set<std::string> agents_at_work(const Config& config) {
   return out;
 }
 
+std::set<std::string> models_at_work(const Config& config) {
+  std::set<std::string> out;
+  for (const std::string& agent : agents_at_work(config)) out.insert(config.agent(agent)->model);
+  for (const TopologyEntry& topology : config.topologies)
+    if (topology.manager) out.insert(topology.manager->model);
+  for (const mcp::ServerConfig& server : config.servers)
+    if (const auto use = config.server_uses.find(server.name);
+        use != config.server_uses.end() && use->second.sampling)
+      out.insert(use->second.sampling->model);
+  return out;
+}
+
 std::set<std::string> inputs_read(const Node& document) {
   std::set<std::string> out;
   read_typed(document, root_type(), out);

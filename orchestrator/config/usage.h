@@ -12,6 +12,8 @@ namespace swarm::config {
 
 // Those that a task runs, itself or as members of its topology. Others cost nothing.
 std::set<std::string> agents_at_work(const Config& config);
+// Names of the models that something asks: those agents, managers, servers that may.
+std::set<std::string> models_at_work(const Config& config);
 
 // Inputs that some value reads as ${inputs.NAME}, and the one that is the work of a file without a
 // graph. document: with --set applied, before ${...} is evaluated.

@@ -85,11 +85,7 @@ namespace {
 Result<std::unique_ptr<run::ModelSet>> open_models(
     const config::Config& config, Executor executor, const Clock& clock, Log& log,
     std::stop_token stop, EnginePool& pool) {
-  std::set<std::string> used;
-  for (const std::string& agent : config::agents_at_work(config))
-    used.insert(config.agent(agent)->model);
-  for (const config::TopologyEntry& topology : config.topologies)
-    if (topology.manager) used.insert(topology.manager->model);
+  const std::set<std::string> used = config::models_at_work(config);
   auto models = std::make_unique<Models>(log);
   for (const config::ModelEntry& entry : config.models)
     if (used.contains(entry.name))

@@ -117,6 +117,31 @@ TEST_CASE("elicit: without a terminal nothing is offered and nothing waits") {
   CHECK(ran.err.find("asks") == std::string::npos);
 }
 
+TEST_CASE("asked: a model that only a server asks is opened for it") {
+  const TempDir dir;
+  const auto file = [&](const std::string& name) { return (dir.path() / name).string(); };
+  const std::string fixture = MCP_FIXTURE_SERVER;
+  write_file(file("s.yaml"), R"(schema: swarm/v1
+models:
+  mine: {provider: scripted, script: a.json}
+  theirs: {provider: scripted, script: b.json}
+agents: {A: {model: mine, tools: ["shop/*"]}}
+policy: {allow: ["shop/*"]}
+mcp: {shop: {command: [)" + fixture + R"(, curious], protocol: legacy, sampling: {model: theirs}}}
+graph: {a: {agent: A, in: x}}
+journal: {dir: )" + file("runs") + "}\n");
+  write_file(file("a.json"), R"({"replies": [
+    {"tool_calls": [{"name": "shop__ask", "arguments": {"method": "sampling/createMessage",
+      "params": {"maxTokens": 5, "messages": [
+        {"role": "user", "content": {"type": "text", "text": "?"}}]}}}]},
+    {"content": "done"}]})");
+  write_file(file("b.json"), R"({"replies": [{"content": "from theirs"}]})");
+  const Finished ran = run_process({SWARM_PROGRAM, "run", file("s.yaml"), "--json"});
+  CAPTURE(ran.err);
+  CHECK(ran.code == 0);
+  CHECK(ran.out.find("from theirs") != std::string::npos);
+}
+
 TEST_CASE("elicit: lines become values of their fields") {
   const auto value = [](const Json& schema, const std::string& typed) {
     return dump_json(cli::field_value(schema, typed).value());
