@@ -44,7 +44,7 @@ agents: {A: {tools: ["everything/*"]}}
 mcp: {everything: {command: COMMAND, sampling: {}, elicitation: decline, roots: [files]}}
 policy: {allow: ["everything/*"]}
 graph: {one: {agent: A, in: go}}
-journal: {dir: asked}
+journal: {dir: JOURNALS}
 """
 
 
@@ -57,6 +57,7 @@ SAYS = {"replies": [says("get-roots-list", {}),
                     {"label": "mcp:everything", "content": "a model of the run"},
                     says("trigger-elicitation-request", {}),
                     says("trigger-url-elicitation", {"url": "https://a.example/", "message": "m"}),
+                    says("simulate-research-query", {"topic": "swarms"}),  # only as a task
                     {"label": "A", "content": "done"}]}
 SCRIPT = {"replies": [{"label": "A", "pattern": "slow", "content": "too late", "delay": "20s"},
                       # Slow enough that progress does not come in one piece with the result,
@@ -213,7 +214,8 @@ class Bench:
     def asked(self, work, everything):
         """A run of ours answers what server-everything asks of it."""
         (work / "says.json").write_text(json.dumps(SAYS))
-        (work / "asking.yaml").write_text(ASKING_FILE.replace("COMMAND", json.dumps(everything)))
+        text = ASKING_FILE.replace("COMMAND", json.dumps(everything))
+        (work / "asking.yaml").write_text(text.replace("JOURNALS", str(work / "asked")))
         done = self.run([self.swarm, "run", str(work / "asking.yaml"), "--json"])
         events = [json.loads(line) for line in done.stdout.splitlines()]
         of = lambda kind: [one["data"] for one in events if one.get("type") == kind]
@@ -221,7 +223,7 @@ class Bench:
         self.row("everything in a run", "list", len(tools) == 17, f"{len(tools)} tools")
         results = of("tool.result")
         for step, expected in enumerate((f"file://{work}/files", "a model of the run", "decline",
-                                         "decline")):
+                                         "decline", "Research Report: swarms")):
             text = results[step]["text"] if step < len(results) else done.stderr
             name = results[step]["tool"].removeprefix("everything__") if step < len(results) else ""
             self.row("everything in a run", "call " + name, expected in text,
