@@ -78,6 +78,7 @@ Json describe(mcp::Client& client, const Scale& scale) {
            {"tools_tokens", cost.tokens},
            {"exact", cost.exact}};
   if (cost.exact) out["tokenizer"] = scale.model;
+  if (!info.instructions.empty()) out["instructions"] = info.instructions;
   out["metrics"] = client.metrics();
   return out;
 }
@@ -251,6 +252,9 @@ void print_doctor(const Json& report, std::ostream& out) {
       << counted(std::ssize(about["tools"]), "tool") << ", " << about["tools_bytes"]
       << " bytes of definitions, " << tokens_text(about["tools_tokens"], about)
       << how_counted(about) << "\n";
+  if (about.contains("instructions"))
+    out << "  says of itself (not shown to models): "
+        << first_line(as_text(about["instructions"])) << "\n";
   const Json& metrics = about["metrics"];
   out << "  started " << counted(metrics["starts"].get<int64_t>(), "time") << ", "
       << counted(metrics["reconnects"].get<int64_t>(), "reconnect") << ", "

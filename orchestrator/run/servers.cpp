@@ -17,6 +17,7 @@ using std::chrono::milliseconds;
 // A session has its own deadline and ends its process after it. Beyond that it is given up.
 constexpr milliseconds kStartMargin{1000};
 constexpr milliseconds kProgressEvery{250};
+constexpr size_t kInstructionsMax = 2000;    // bytes in the journal
 
 std::string text_of(const Json& details, const char* key) {
   const auto found = details.is_object() ? details.find(key) : details.end();
@@ -252,6 +253,9 @@ void Servers::settle(Server& server) {
     for (const auto& tool : server.session->tools()) tools.push_back(tool->spec().name);
     Json data{{"server", name}, {"name", info.name}, {"version", info.version},
               {"protocol", info.protocol_version}, {"tools", tools}};
+    // For people: a model does what it reads, and this is a stranger's text.
+    if (!info.instructions.empty())
+      data["instructions"] = info.instructions.substr(0, kInstructionsMax);
     if (joined_) data["late"] = true;
     recorder_.event("mcp.ready", data);
     if (joined_) joined_(name);

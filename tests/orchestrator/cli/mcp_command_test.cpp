@@ -213,6 +213,8 @@ TEST_CASE("mcp command: doctor tells the state of every server, its reason and i
   CHECK(reports["slower"]["error"].get<std::string>().find("not ready within 700 ms") !=
         std::string::npos);
   CHECK(reports["off"]["state"] == "disabled");
+  const Ran kind = run({"mcp", "doctor", "--protocol", "legacy", "--", MCP_FIXTURE_SERVER});
+  CHECK(kind.out.find("  says of itself (not shown to models): be kind\n") != std::string::npos);
 }
 
 TEST_CASE("mcp command: bad arguments, unknown tools and missing servers have their exit codes") {

@@ -62,6 +62,8 @@ TEST_CASE("servers: broken ones of every kind do not end a run, and each says wh
   CHECK(result.ok);
   CHECK(world.events("tool.result").at(0).data["text"] == "{\"a\":1}");
   CHECK(tools_of(world.model.requests()[0]) == std::vector<std::string>{"good__echo"});
+  CHECK(world.events("mcp.ready").at(0).data["instructions"] == "be kind");
+  CHECK(world.model.requests()[0].messages[0].content.find("be kind") == std::string::npos);
   CHECK(states(world, "gone") == "starting, failed");
   CHECK(last_reason(world, "gone").find("/no/such/program") != std::string::npos);
   CHECK(states(world, "dies") == "starting, failed");
