@@ -24,7 +24,7 @@ constexpr milliseconds kBackoffMax{30000};
 Json client_info() {
   Json out = Json::object();
   out["name"] = "swarm";
-  out["version"] = "0.1.0";
+  out["version"] = SWARM_VERSION;
   return out;
 }
 
