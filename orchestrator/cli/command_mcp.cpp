@@ -186,16 +186,24 @@ Result<void> check_call(const mcp::Client& client, std::string& tool, const Json
                                      : "; did you mean \"" + near + "\"?"));
 }
 
-// On a terminal nothing that a server says moves the cursor.
+// Whatever a server answers: blocks that are no texts are shown as JSON, a result without any as a
+// whole. On a terminal nothing of it moves the cursor.
 void print_result(const Json& result, std::ostream& out) {
   const bool person = &out == &std::cout && ::isatty(STDOUT_FILENO) == 1;
   const auto print = [&](const std::string& text) {
     out << (person ? visible(text) : text) << "\n";
   };
-  const Json content = result.value("content", Json::array());
-  for (const Json& block : content)
-    print(block.value("type", "") == "text" ? as_text(block["text"]) : dump_json(block));
-  if (content.empty()) print(dump_json(result.value("structuredContent", Json())));
+  const auto content = result.find("content");
+  if (content == result.end() || !content->is_array() || content->empty()) {
+    const auto structured = result.find("structuredContent");
+    return print(dump_json(structured != result.end() ? *structured : result));
+  }
+  for (const Json& block : *content) {
+    const auto type = block.find("type"), text = block.find("text");
+    const bool plain = type != block.end() && *type == "text" && text != block.end() &&
+                       text->is_string();
+    print(plain ? text->get<std::string>() : dump_json(block));
+  }
 }
 
 Result<int> run_call(const Options& options, CommandContext& context) {
@@ -235,6 +243,7 @@ Result<int> run_call(const Options& options, CommandContext& context) {
   } else {
     print_result(result, context.out);
   }
+  if (!result.is_object()) return failed("the server sent a result that is not an object");
   const auto error = result.find("isError");
   return error != result.end() && *error == true ? kExitRunFailed : kExitOk;
 }

@@ -186,13 +186,19 @@ Async<bool> agrees(Desk& desk, std::string question) {
   co_return typed == "y" || typed == "Y" || typed == "yes";
 }
 
+// A member of that kind; otherwise: what stands for one that is not there, or of another kind.
+Json part(const Json& whole, const char* key, Json otherwise) {
+  const auto found = whole.find(key);
+  return found != whole.end() && found->type() == otherwise.type() ? *found : otherwise;
+}
+
 Async<Json> ask_form(Desk& desk, std::string server, Json params) {
   desk.show("server " + shown(server) + " asks: " + shown(said_in(params, "message")));
   desk.show("line by line; empty = leave it out; /decline or /cancel ends it");
-  const Json schema = params.value("requestedSchema", Json::object());
-  const Json fields = schema.value("properties", Json::object());
-  const Json required = schema.value("required", Json::array());
-  if (!fields.is_object() || fields.size() > kFieldsMax)
+  const Json schema = part(params, "requestedSchema", Json::object());
+  const Json fields = part(schema, "properties", Json::object());
+  const Json required = part(schema, "required", Json::array());
+  if (fields.size() > kFieldsMax)
     throw ErrorException(invalid_input("requestedSchema: expected at most " +
                                        std::to_string(kFieldsMax) + " properties"));
   Json content = Json::object();

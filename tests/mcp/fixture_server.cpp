@@ -161,7 +161,7 @@ void list(const Json& id, const Json& params) {
                              "announce", "note"})
       tools.push_back(tool(name));
     if (mode == "curious")
-      for (const char* name : {"ask", "offered"}) tools.push_back(tool(name));
+      for (const char* name : {"ask", "offered", "verbatim"}) tools.push_back(tool(name));
     if (mode == "legacy_tasks") {
       tools.push_back(tool("as_task"));
       tools.back()["execution"]["taskSupport"] = "required";
@@ -257,6 +257,8 @@ void call(const Json& id, const Json& params) {
     asking = id;
     send(Json{{"jsonrpc", "2.0"}, {"id", "asked"}, {"method", arguments.at("method")},
               {"params", arguments.value("params", Json::object())}});
+  } else if (name == "verbatim") {   // {"result"}: that is its result, whatever it is
+    reply(id, arguments.at("result"));
   } else if (name == "offered") {
     reply(id, text_result(swarm::dump_json(offered)));
   } else if (name == "announce") {

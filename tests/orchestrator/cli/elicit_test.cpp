@@ -69,6 +69,21 @@ TEST_CASE("elicit: a form is asked field by field, wrong lines again, and sent a
   CHECK(terminal.is_as_before());
 }
 
+TEST_CASE("elicit: a form of the wrong shape is a form without fields") {
+  for (const Json& schema : {Json("x"), Json{{"properties", "x"}, {"required", 7}},
+                             Json{{"properties", {{"a", "x"}}}, {"required", {{"a", 1}}}}}) {
+    CAPTURE(dump_json(schema));
+    Terminal terminal(call_that_asks({{"message", 7}, {"requestedSchema", schema}}));
+    if (schema.dump().find("\"a\"") != std::string::npos) {
+      REQUIRE(terminal.sees("a (text)"));
+      terminal.type("\n");
+    }
+    REQUIRE(terminal.sees("send this to server? y = yes, N = no"));
+    terminal.type("n\n");
+    CHECK(terminal.sees("decline"));
+  }
+}
+
 TEST_CASE("elicit: no, /decline, /cancel and the end of the input send nothing") {
   struct Case {
     const char *typed, *action;

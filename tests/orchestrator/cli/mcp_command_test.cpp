@@ -294,6 +294,32 @@ TEST_CASE("mcp command: the runs of a served swarm can be read, those of others 
   run_root(io, with_cleanup(visit, stop));
 }
 
+TEST_CASE("mcp command: results of any shape are shown, none is believed") {
+  struct Case {
+    const char *result, *shown;
+    int code;
+  };
+  for (const Case& one : {
+           Case{R"({"content":[{"type":"text","text":"a"},{"type":"text"},"x",7]})",
+                "a\n{\"type\":\"text\"}\n\"x\"\n7\n", 0},
+           Case{R"({"content":[{"type":7,"text":5}],"isError":true})",
+                "{\"type\":7,\"text\":5}\n", 1},
+           Case{R"({"content":"x"})", "{\"content\":\"x\"}\n", 0},
+           Case{R"({"content":{"a":1},"structuredContent":{"b":2}})", "{\"b\":2}\n", 0},
+           Case{R"({"content":null,"isError":"x"})", "{\"content\":null,\"isError\":\"x\"}\n", 0},
+           Case{"{}", "{}\n", 0},
+           Case{"7", "7\n", 1},
+           Case{"[]", "[]\n", 1}}) {
+    CAPTURE(std::string(one.result));
+    const std::string arguments = "{\"result\":" + std::string(one.result) + "}";
+    const Ran ran = run({"mcp", "call", "verbatim", "-a", arguments, "--protocol", "legacy", "--",
+                         MCP_FIXTURE_SERVER, "curious"});
+    CHECK(ran.out == one.shown);
+    CHECK(ran.code == one.code);
+    CHECK(ran.err.find("json.exception") == std::string::npos);
+  }
+}
+
 TEST_CASE("mcp command: a lazy server runs once to be known, then only to be called") {
   const Project oracle;
   test::TempDir dir;
